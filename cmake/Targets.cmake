@@ -1,0 +1,72 @@
+# How this project makes targets. Each target sees only its own folder and those of the targets it
+# links: the include path of a target holds nothing but a link to its own folder, so an include that
+# the link dependencies do not allow fails to build.
+
+# One private include root for a folder: <build>/include/<target>/<folder> -> <source>/<folder>.
+function(mortise_include_root target folder)
+  set(root ${CMAKE_BINARY_DIR}/include/${target})
+  get_filename_component(parent ${root}/${folder} DIRECTORY)
+  file(MAKE_DIRECTORY ${parent})
+  file(CREATE_LINK ${CMAKE_SOURCE_DIR}/${folder} ${root}/${folder} SYMBOLIC)
+  set(MORTISE_INCLUDE_ROOT ${root} PARENT_SCOPE)
+endfunction()
+
+function(mortise_precompile target)
+  if(MORTISE_PCH AND ARGN)
+    target_precompile_headers(${target} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+set(MORTISE_STD_HEADERS <algorithm> <atomic> <chrono> <cstdint> <cstring> <functional> <map> <memory>
+    <mutex> <optional> <span> <string> <string_view> <thread> <unordered_map> <utility> <vector>)
+
+# mortise_host_library(wal SOURCES a.cc b.cc DEPS mortise_host_base ...)
+# makes mortise_host_wal out of host/wal.
+function(mortise_host_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  set(target mortise_host_${name})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  mortise_include_root(${target} host/${name})
+  target_include_directories(${target} PUBLIC ${MORTISE_INCLUDE_ROOT})
+  target_link_libraries(${target} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
+  mortise_precompile(${target} ${MORTISE_STD_HEADERS})
+endfunction()
+
+# mortise_plugin(backend_lmdb SOURCES ... DEPS ...) makes plugins/backend_lmdb.so. A plugin sees the
+# SDK and its own folder, nothing of the host.
+function(mortise_plugin name)
+  cmake_parse_arguments(ARG "" "FOLDER" "SOURCES;DEPS" ${ARGN})
+  if(NOT ARG_FOLDER)
+    set(ARG_FOLDER plugins/${name})
+  endif()
+  add_library(${name} MODULE ${ARG_SOURCES})
+  mortise_include_root(${name} ${ARG_FOLDER})
+  target_include_directories(${name} PRIVATE ${MORTISE_INCLUDE_ROOT})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  target_link_options(${name} PRIVATE -Wl,--exclude-libs,ALL -Wl,--no-undefined)
+  if(MORTISE_SANITIZE)
+    target_link_options(${name} PRIVATE -Wl,-z,undefs)
+  endif()
+  set_target_properties(${name} PROPERTIES PREFIX ""
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/plugins)
+endfunction()
+
+# mortise_test(wal_test SOURCES wal_test.cc DEPS mortise_host_wal [TIMEOUT s] [ENV A=b ...])
+# The name is the ctest name; the program runs with the test's source folder as working directory, so
+# that testdata/ is found.
+function(mortise_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;ENV;ARGS;LABELS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main Threads::Threads)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  mortise_precompile(${name} <gtest/gtest.h> ${MORTISE_STD_HEADERS})
+  add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT}
+    ENVIRONMENT "MORTISE_BUILD_DIR=${CMAKE_BINARY_DIR};MORTISE_SOURCE_DIR=${CMAKE_SOURCE_DIR};${ARG_ENV}")
+  if(ARG_LABELS)
+    set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}")
+  endif()
+endfunction()

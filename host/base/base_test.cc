@@ -1,0 +1,45 @@
+#include <cerrno>
+
+#include "gtest/gtest.h"
+#include "host/base/crc32c.h"
+#include "host/base/status.h"
+
+namespace mortise {
+namespace {
+
+TEST(Crc32c, MatchesPublishedVectors) {
+  // RFC 3720, B.4.
+  EXPECT_EQ(crc32c(0, std::string(32, '\0')), 0x8a9136aau);
+  EXPECT_EQ(crc32c(0, std::string(32, '\xff')), 0x62a8ab43u);
+  EXPECT_EQ(crc32c(0, "123456789"), 0xe3069283u);
+}
+
+TEST(Crc32c, ContinuesOverPieces) {
+  EXPECT_EQ(crc32c(crc32c(0, "12345"), "6789"), crc32c(0, "123456789"));
+}
+
+TEST(Status, NamesTheErrnoClass) {
+  EXPECT_EQ(errno_status(ENOSPC, "write x").code(), StatusCode::kNoSpace);
+  EXPECT_EQ(errno_status(ENOENT, "open x").code(), StatusCode::kNotFound);
+  EXPECT_EQ(errno_status(EIO, "read x").message(), "read x: Input/output error");
+}
+
+Result<int> half(int n) {
+  if (n % 2 != 0) return invalid("odd");
+  return n / 2;
+}
+Status quarter(int n, int* out) {
+  MORTISE_ASSIGN_OR_RETURN(auto h, half(n));
+  MORTISE_ASSIGN_OR_RETURN(*out, half(h));
+  return Status::ok_status();
+}
+
+TEST(Result, PropagatesTheFirstError) {
+  int out = 0;
+  EXPECT_TRUE(quarter(8, &out).ok());
+  EXPECT_EQ(out, 2);
+  EXPECT_EQ(quarter(6, &out).message(), "odd");
+}
+
+}  // namespace
+}  // namespace mortise

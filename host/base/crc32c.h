@@ -1,0 +1,13 @@
+// CRC-32 Castagnoli, as the WAL, HashKV and etcd's files use it. Continues from `crc`; start with 0.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace mortise {
+
+uint32_t crc32c(uint32_t crc, const void* data, size_t size);
+inline uint32_t crc32c(uint32_t crc, std::string_view bytes) { return crc32c(crc, bytes.data(), bytes.size()); }
+
+}  // namespace mortise
