@@ -1,0 +1,102 @@
+/* Authentication and authorization, "mortise.auth/1".
+ *
+ * Decides who is calling and what they may do. Its state (users, roles, enabled, revision) lives in the
+ * auth keyspace of the replicated store and changes only through the log.
+ *   - apply() runs on every member for the same entry and must do the same on each: no clock, no randomness,
+ *     no tokens, no file.
+ *   - Decisions read an immutable view of that state, which apply() replaces, so they take no lock.
+ *   - Deny by default: an operation or a kind that the plugin does not know is denied. */
+#ifndef MORTISE_ABI_AUTH_H_
+#define MORTISE_ABI_AUTH_H_
+
+#include "mortise/abi/rpc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MORTISE_AUTH_ID "mortise.auth/1"
+
+typedef struct mortise_auth mortise_auth; /* plugin-owned: create() .. destroy() */
+
+/* The auth keyspace inside one entry's commit. Reads see the entry's own writes. host-owned, for the call. */
+typedef struct mortise_auth_txn mortise_auth_txn;
+struct mortise_auth_txn {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void* impl;
+  /* *value lives until the next call on this txn. [apply] */
+  mortise_status(MORTISE_ABI* get)(mortise_auth_txn* txn, mortise_bytes key, mortise_bytes* value,
+                                   mortise_error* error);
+  /* The first pair with a key >= from; E_NOT_FOUND at the end. Spans as for get. [apply] */
+  mortise_status(MORTISE_ABI* next)(mortise_auth_txn* txn, mortise_bytes from, mortise_bytes* key,
+                                    mortise_bytes* value, mortise_error* error);
+  void(MORTISE_ABI* put)(mortise_auth_txn* txn, mortise_bytes key, mortise_bytes value); /* [apply] */
+  void(MORTISE_ABI* remove)(mortise_auth_txn* txn, mortise_bytes key);                   /* [apply] */
+};
+
+#define MORTISE_USER_BYTES_MAX 256u
+
+/* Filled by the plugin, copied by the host, kept with the request in the log. */
+typedef struct mortise_identity {
+  uint32_t struct_size;
+  uint32_t user_size;
+  uint64_t auth_revision;
+  char user[MORTISE_USER_BYTES_MAX]; /* Not NUL-ended; longer names are refused when they are created. */
+} mortise_identity;
+
+/* Host to plugin. */
+typedef int32_t mortise_access_kind;
+enum {
+  MORTISE_ACCESS_READ = 1,
+  MORTISE_ACCESS_WRITE = 2,
+  MORTISE_ACCESS_ADMIN = 3,    /* Maintenance and membership; no key. */
+  MORTISE_ACCESS_LOGGED_IN = 4 /* Any valid user; no key. */
+};
+
+/* One operation after normalisation: a txn of any depth is a flat list. Frozen. */
+typedef struct mortise_access {
+  mortise_access_kind kind;
+  uint32_t reserved;
+  mortise_bytes key;
+  mortise_bytes range_end; /* Empty: one key. "\0": all from key on. */
+} mortise_access;
+
+/* The answer of login(): a token, or a code with the message that the client sees. Spans are borrowed. */
+typedef void(MORTISE_ABI* mortise_login_fn)(void* context, mortise_rpc_code code,
+                                            mortise_bytes message, mortise_bytes token);
+
+typedef struct mortise_auth_v1 {
+  uint32_t struct_size;
+  uint32_t reserved;
+  mortise_status(MORTISE_ABI* create)(const mortise_host* host, mortise_bytes config_json,
+                                      mortise_auth** out, mortise_error* error); /* [control] */
+  /* Rebuilds the view from the store: at start and after a snapshot was installed. [apply] */
+  mortise_status(MORTISE_ABI* load)(mortise_auth* self, mortise_auth_txn* txn, mortise_error* error);
+  /* One auth request out of the log: an InternalRaftRequest field number and its bytes. On OK the response
+   * changes hands; else error->message is what the client sees. [apply] */
+  mortise_rpc_code(MORTISE_ABI* apply)(mortise_auth* self, uint32_t request_field,
+                                       mortise_bytes request, mortise_auth_txn* txn,
+                                       mortise_buffer* response, mortise_error* error);
+  /* Before an auth request goes into the log: blanks passwords, adds hashes, chooses tokens. Off the
+   * caller's thread; done's body is the request to log. [any] */
+  void(MORTISE_ABI* prepare)(mortise_auth* self, uint32_t request_field, mortise_buffer request,
+                             mortise_done_fn done, void* context);
+  /* Who is it? OK with an empty user where auth is off. [any] */
+  mortise_rpc_code(MORTISE_ABI* identify)(mortise_auth* self, const mortise_caller* caller,
+                                          mortise_identity* out, mortise_error* error);
+  /* May they? At proposal by any thread, again at apply. A refusal names no key. [any] */
+  mortise_rpc_code(MORTISE_ABI* authorize)(mortise_auth* self, const mortise_identity* who,
+                                           const mortise_access* list, size_t count,
+                                           mortise_error* error);
+  /* Checks a password on the host's executor, never on the caller's thread. [any] */
+  void(MORTISE_ABI* login)(mortise_auth* self, mortise_bytes user, mortise_bytes password,
+                           mortise_login_fn done, void* context);
+  void(MORTISE_ABI* destroy)(mortise_auth* self); /* [control] */
+} mortise_auth_v1;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MORTISE_ABI_AUTH_H_ */

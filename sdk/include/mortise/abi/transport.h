@@ -1,0 +1,93 @@
+/* Client transport interface, "mortise.transport/1".
+ *
+ * A transport turns connections into calls and streams of the host's RPC interface (rpc.h). The host listens,
+ * accepts, peeks at the first bytes and hands each socket to the transport that claims it, so several
+ * transports share one port, with and without TLS.
+ *
+ * Life: create .. start .. adopt* .. drain .. (host.rpc transport_drained) .. destroy. */
+#ifndef MORTISE_ABI_TRANSPORT_H_
+#define MORTISE_ABI_TRANSPORT_H_
+
+#include "mortise/abi/rpc.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define MORTISE_TRANSPORT_ID "mortise.transport/1"
+
+typedef struct mortise_transport mortise_transport; /* plugin-owned: create() .. destroy() */
+
+/* Host to plugin. A transport claims nothing of a kind that it does not know. */
+typedef int32_t mortise_opening_kind;
+enum {
+  MORTISE_OPENING_HTTP2 = 1, /* The HTTP/2 preface. */
+  MORTISE_OPENING_HTTP1 = 2, /* An HTTP/1 request line. */
+  MORTISE_OPENING_TLS = 3,   /* A ClientHello. */
+  MORTISE_OPENING_OTHER = 4
+};
+#define MORTISE_OPENING_BYTES_MAX 256
+
+/* What the host saw of a connection by peeking; nothing has been read from it. Borrowed for the call. */
+typedef struct mortise_opening {
+  uint32_t struct_size;
+  mortise_opening_kind kind;
+  mortise_bytes first_bytes; /* At most MORTISE_OPENING_BYTES_MAX. */
+  const mortise_bytes* alpn; /* TLS: protocols offered, in order. */
+  size_t alpn_count;
+} mortise_opening;
+
+typedef struct mortise_connection {
+  uint32_t struct_size;
+  int32_t fd;             /* Connected, non-blocking, close-on-exec. */
+  uint32_t tls;           /* Non-zero: the client starts TLS; material comes from "mortise.host.tls/1". */
+  uint32_t reserved;
+  mortise_bytes listener; /* The URL it came in on. */
+  mortise_bytes remote;   /* As in mortise_caller. */
+} mortise_connection;
+
+typedef struct mortise_transport_v1 {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* config_json: the plugin's part of the configuration, a JSON object; unknown or bad options are E_INVALID
+   * and named. On failure *out is NULL and nothing leaks. [control] */
+  mortise_status(MORTISE_ABI* create)(const mortise_host* host, mortise_bytes config_json,
+                                      mortise_transport** out, mortise_error* error);
+  /* 0: not mine; higher wins; equal: order in the configuration. Pure and quick. [any & created] */
+  int32_t(MORTISE_ABI* claims)(mortise_transport* self, const mortise_opening* opening);
+  /* Threads may start; the host serves calls from here on. [control & created] */
+  mortise_status(MORTISE_ABI* start)(mortise_transport* self, mortise_error* error);
+  /* The fd is the plugin's from here, also on failure. [acceptor & serving] */
+  mortise_status(MORTISE_ABI* adopt)(mortise_transport* self, const mortise_connection* connection,
+                                     mortise_error* error);
+  /* Take no new calls, tell clients to go elsewhere, let running calls end; after timeout_ns cancel what is
+   * left. Returns at once; the end is reported through host.rpc transport_drained(). [control & started] */
+  void(MORTISE_ABI* drain)(mortise_transport* self, uint64_t timeout_ns);
+  /* Every call and stream has ended. Joins threads, closes connections. [control & drained or !started] */
+  void(MORTISE_ABI* destroy)(mortise_transport* self);
+} mortise_transport_v1;
+
+/* ---- "mortise.host.tls/1": material and verdicts for connections with tls != 0 ---- */
+#define MORTISE_HOST_TLS_ID "mortise.host.tls/1"
+
+typedef struct mortise_host_tls_v1 {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* PEM bytes now in force for `listener`; they change when files are reloaded, `generation` then too. Each
+   * buffer changes hands; an absent one is empty. [any] */
+  mortise_status(MORTISE_ABI* material)(const mortise_host* host, mortise_bytes listener,
+                                        uint64_t* generation, mortise_buffer* certificate_chain,
+                                        mortise_buffer* private_key, mortise_buffer* client_ca,
+                                        uint32_t* require_client_certificate, mortise_error* error);
+  /* May this peer in? Called after the chain was verified, with its leaf as DER: lists of names and
+   * revocation are judged here. E_INVALID: refuse; the message says why. [any] */
+  mortise_status(MORTISE_ABI* accept_peer)(const mortise_host* host, mortise_bytes listener,
+                                           mortise_bytes remote, mortise_bytes leaf_der,
+                                           mortise_error* error);
+} mortise_host_tls_v1;
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* MORTISE_ABI_TRANSPORT_H_ */
