@@ -127,8 +127,8 @@ typedef struct mortise_backend_v1 {
    * at a time. [any & open] */
   mortise_status(MORTISE_ABI* reclaim)(mortise_backend* self, mortise_error* error);
   /* ---- members above are required; those below may be NULL ---- */
-  /* A copy of the store as of some commit, no older than the newest one before this call, in a new directory
-   * `path` that store_open() opens. [any & open] */
+  /* A copy of the store as of some commit, no older than the newest one before this call, in directory
+   * `path`, which does not exist before and which store_open() opens. [any & open] */
   mortise_status(MORTISE_ABI* checkpoint)(mortise_backend* self, const char* path,
                                           mortise_error* error);
   /* Replaces everything by the pairs that `source` hands out, with the applied position given, durably and
