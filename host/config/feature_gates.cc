@@ -1,0 +1,101 @@
+#include "host/config/feature_gates.h"
+
+#include <algorithm>
+
+#include "host/config/go_syntax.h"
+
+namespace mortise::config {
+namespace {
+
+enum class Stage : uint8_t { kAlpha, kBeta };
+
+struct Gate {
+  std::string_view name;
+  bool default_on;
+  Stage stage;
+  bool may_turn_on;
+};
+
+// InitialCorruptCheck compares a starting member with its peers; the only member of a cluster has
+// none, so turning it on does all that it can do. FastLeaseKeepAlive and
+// TxnModeWriteWithSharedBuffer choose between two ways to one result, so both values hold.
+constexpr Gate kGates[] = {
+    {"CompactHashCheck", false, Stage::kAlpha, false},
+    {"FastLeaseKeepAlive", true, Stage::kBeta, true},
+    {"InitialCorruptCheck", false, Stage::kAlpha, true},
+    {"LeaseCheckpoint", false, Stage::kAlpha, false},
+    {"LeaseCheckpointPersist", false, Stage::kAlpha, false},
+    {"PriorityRequest", false, Stage::kAlpha, false},
+    {"SetMemberLocalAddr", false, Stage::kAlpha, false},
+    {"StopGRPCServiceOnDefrag", false, Stage::kAlpha, false},
+    {"TxnModeWriteWithSharedBuffer", true, Stage::kBeta, true},
+};
+constexpr std::string_view kAllAlpha = "AllAlpha";
+constexpr std::string_view kAllBeta = "AllBeta";
+
+bool is_known(std::string_view name) {
+  return name == kAllAlpha || name == kAllBeta ||
+         std::any_of(std::begin(kGates), std::end(kGates),
+                     [&](const Gate& g) { return g.name == name; });
+}
+
+std::string describe(std::string_view name, Stage stage, bool default_on) {
+  return std::string(name) + "=true|false (" + (stage == Stage::kAlpha ? "ALPHA" : "BETA") +
+         " - default=" + (default_on ? "true" : "false") + ")";
+}
+
+}  // namespace
+
+Status parse_feature_gates(std::string_view text, std::map<std::string, bool>& gates) {
+  std::map<std::string, bool> parsed;
+  for (const std::string& pair : split(text, ',')) {
+    if (pair.empty()) continue;
+    const size_t equals = pair.find('=');
+    const std::string name(trim(std::string_view(pair).substr(0, equals)));
+    if (equals == std::string::npos) return invalid("missing bool value for " + name);
+    const std::string value(trim(std::string_view(pair).substr(equals + 1)));
+    const auto on = parse_bool(value);
+    if (!on.ok()) {
+      return invalid("invalid value of " + name + "=" + value +
+                     ", err: strconv.ParseBool: parsing " + quote(value) + ": invalid syntax");
+    }
+    parsed[name] = on.value();
+  }
+  for (const auto& [name, on] : parsed) {
+    if (!is_known(name)) return invalid("unrecognized feature gate: " + name);
+  }
+  for (const auto& [name, on] : parsed) gates[name] = on;
+  return {};
+}
+
+std::map<std::string, bool> effective_feature_gates(const std::map<std::string, bool>& gates) {
+  std::map<std::string, bool> effective;
+  for (const Gate& gate : kGates) {
+    const auto own = gates.find(std::string(gate.name));
+    const auto all = gates.find(std::string(gate.stage == Stage::kAlpha ? kAllAlpha : kAllBeta));
+    effective[std::string(gate.name)] = own != gates.end()   ? own->second
+                                        : all != gates.end() ? all->second
+                                                             : gate.default_on;
+  }
+  return effective;
+}
+
+std::vector<std::string> unsupported_feature_gates(const std::map<std::string, bool>& effective) {
+  std::vector<std::string> names;
+  for (const Gate& gate : kGates) {
+    const auto found = effective.find(std::string(gate.name));
+    if (!gate.may_turn_on && found != effective.end() && found->second)
+      names.emplace_back(gate.name);
+  }
+  return names;
+}
+
+std::vector<std::string> describe_feature_gates() {
+  std::vector<std::string> lines = {describe(kAllAlpha, Stage::kAlpha, false),
+                                    describe(kAllBeta, Stage::kBeta, false)};
+  for (const Gate& gate : kGates) lines.push_back(describe(gate.name, gate.stage, gate.default_on));
+  std::sort(lines.begin(), lines.end());
+  return lines;
+}
+
+}  // namespace mortise::config

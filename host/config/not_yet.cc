@@ -1,0 +1,104 @@
+#include <algorithm>
+#include <set>
+
+#include "host/config/feature_gates.h"
+#include "host/config/go_syntax.h"
+#include "host/config/validate.h"
+
+namespace mortise::config {
+namespace {
+
+// --cert-file, or the key of the file where it has another name there.
+std::string shown_name(const Values& values, int index) {
+  const Option& option = options()[static_cast<size_t>(index)];
+  if (!is_flag(option)) return std::string(option.yaml);
+  const std::string flag = "--" + std::string(option.name);
+  if (values.source(index) != Source::kFile || option.yaml == option.name) return flag;
+  return std::string(option.yaml) + " (" + flag + ")";
+}
+
+void refuse(const Values& values, std::string_view name, const std::string& value,
+            std::string_view reason, StringList& refused) {
+  refused.push_back(shown_name(values, find_option(name)) + (value.empty() ? "" : "=" + value) +
+                    " is not supported yet: " + std::string(reason));
+}
+
+bool is_zero_retention(const std::string& text) {
+  if (text.empty()) return true;
+  if (const auto count = parse_uint(text); count.ok()) return count.value() == 0;
+  const auto duration = parse_duration(text);
+  return duration.ok() && duration.value().count() == 0;
+}
+
+// The names in name=url,name=url.
+std::set<std::string> member_names(const std::string& initial_cluster) {
+  std::set<std::string> names;
+  for (const std::string& member : split(initial_cluster, ',')) {
+    if (!member.empty()) names.insert(member.substr(0, member.find('=')));
+  }
+  return names;
+}
+
+void refuse_values(const Values& values, StringList& refused) {
+  for (const auto* name : {"listen-client-urls", "listen-peer-urls"}) {
+    for (const Url& url : values.get<UrlList>(name)) {
+      if (url.is_secure())
+        refuse(values, name, url.text, "TLS is not served in this version", refused);
+    }
+  }
+  const auto gates = effective_feature_gates(values.get<GateMap>("feature-gates"));
+  for (const std::string& gate : unsupported_feature_gates(gates)) {
+    refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",
+           refused);
+  }
+  constexpr std::string_view kOneMember =
+      "a cluster of several members is not supported in this version";
+  for (const auto* name : {"raft-read-timeout", "raft-write-timeout"}) {
+    const auto timeout = values.get<std::chrono::nanoseconds>(name);
+    if (timeout > std::chrono::seconds(5)) {
+      refuse(values, name, format_duration(timeout), kOneMember, refused);
+    }
+  }
+  const std::string& cluster = values.text("initial-cluster");
+  if (member_names(cluster).size() > 1)
+    refuse(values, "initial-cluster", cluster, kOneMember, refused);
+  if (values.text("initial-cluster-state") == "existing") {
+    refuse(values, "initial-cluster-state", "existing", kOneMember, refused);
+  }
+  const std::string& retention = values.text("auto-compaction-retention");
+  if (!is_zero_retention(retention)) {
+    refuse(values, "auto-compaction-retention", retention,
+           "automatic compaction is not run in this version", refused);
+  }
+  const auto& outputs = values.get<StringList>("log-outputs");
+  if (std::find(outputs.begin(), outputs.end(), "systemd/journal") != outputs.end()) {
+    refuse(values, "log-outputs", "systemd/journal",
+           "the journal is not written to in this version", refused);
+  }
+}
+
+// Values that mean the default, written in another way.
+bool means_default(const Option& option, const Data& data) {
+  if (option.name == "backend-bbolt-freelist-type") return std::get<std::string>(data).empty();
+  if (option.name == "self-signed-cert-validity") return std::get<uint64_t>(data) == 0;
+  if (option.name == "host-whitelist") return std::get<StringList>(data) == StringList{""};
+  return false;
+}
+
+}  // namespace
+
+Status refuse_not_yet(const Values& values) {
+  StringList refused;
+  const auto table = options();
+  for (size_t i = 0; i < table.size(); ++i) {
+    const int index = static_cast<int>(i);
+    if (table[i].support != Support::kNotYet || values.is_default(index)) continue;
+    if (means_default(table[i], values.data(index))) continue;
+    refuse(values, table[i].name, "", table[i].note, refused);
+  }
+  refuse_values(values, refused);
+  if (refused.empty()) return {};
+  return invalid(join(refused, "; "));
+}
+
+}  // namespace mortise::config

@@ -1,0 +1,43 @@
+#include "host/config/plugin_options.h"
+
+#include <nlohmann/json.hpp>
+
+#include "host/config/go_syntax.h"
+
+namespace mortise::config {
+namespace {
+
+Result<std::string> dump(const nlohmann::json& object) {
+  return object.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+nlohmann::json scalar(const std::string& text) {
+  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+  if (value.is_number() || value.is_boolean()) return value;
+  return text;
+}
+
+}  // namespace
+
+Result<std::string> parse_plugin_options(std::string_view raw) {
+  const std::string_view text = trim(raw);
+  nlohmann::json object = nlohmann::json::object();
+  if (text.empty()) return dump(object);
+  if (text.front() == '{') {
+    object = nlohmann::json::parse(text.begin(), text.end(), nullptr, false);
+    if (!object.is_object()) return invalid("not a JSON object: " + std::string(text));
+    return dump(object);
+  }
+  for (const std::string& pair : split(text, ',')) {
+    const size_t equals = pair.find('=');
+    const std::string key(trim(std::string_view(pair).substr(0, equals)));
+    if (equals == std::string::npos || key.empty()) {
+      return invalid("expected key=value, found " + quote(pair));
+    }
+    if (object.contains(key)) return invalid("option " + quote(key) + " is given twice");
+    object[key] = scalar(std::string(trim(std::string_view(pair).substr(equals + 1))));
+  }
+  return dump(object);
+}
+
+}  // namespace mortise::config
