@@ -1,0 +1,109 @@
+#include "host/mvcc/compactor.h"
+
+#include "host/wire/key_value.h"
+
+namespace mortise::mvcc {
+namespace {
+
+class Finder {
+ public:
+  Finder(const store::Reader& reader, int64_t previous, int64_t revision)
+      : reader_(reader), previous_(previous), revision_(revision), removal_(new_removal()) {}
+
+  Status open() {
+    MORTISE_ASSIGN_OR_RETURN(versions_, reader_.cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
+    MORTISE_ASSIGN_OR_RETURN(history_, reader_.cursor(store::kKeyHistory, MORTISE_CURSOR_REVERSE));
+    // A tombstone exactly at the previous compaction was kept then.
+    std::string lower = previous_ < 0 ? std::string() : encode_revision({previous_, 0});
+    return versions_.seek(lower, encode_revision({revision_ + 1, 0}));
+  }
+  // Looks at one version; false at the end.
+  Result<bool> step() {
+    std::string_view name, value;
+    if (!versions_.next(&name, &value)) {
+      MORTISE_RETURN_IF_ERROR(versions_.status());
+      return false;
+    }
+    Revision revision;
+    bool tombstone;
+    wire::KeyValue kv;
+    if (!decode_revision(name, &revision, &tombstone) || !wire::decode_key_value(value, &kv)) {
+      return corruption("a stored revision is malformed");
+    }
+    if (revision.main > previous_ && kv.version != 1) {
+      MORTISE_RETURN_IF_ERROR(remove_predecessor(kv.key, revision.main));
+    }
+    if (tombstone && revision.main < revision_) remove(kv.key, revision, true);
+    return true;
+  }
+  std::unique_ptr<Removal> take() { return std::exchange(removal_, new_removal()); }
+  uint64_t pending() const { return removal_->versions; }
+  Removal* removal() { return removal_.get(); }
+
+ private:
+  static std::unique_ptr<Removal> new_removal() { return std::make_unique<Removal>(); }
+
+  Status remove_predecessor(std::string_view key, int64_t main) {
+    MORTISE_RETURN_IF_ERROR(history_.seek(history_prefix(key), history_key(key, main)));
+    std::string_view row, value, prefix;
+    if (!history_.next(&row, &value)) return history_.status();
+    Revision before;
+    HistoryValue version;
+    if (!split_history_key(row, &prefix, &before.main) || !decode_history_value(value, &version)) {
+      return corruption("a key history row is malformed");
+    }
+    before.sub = version.sub;
+    remove(key, before, version.tombstone);
+    return Status();
+  }
+  void remove(std::string_view key, Revision revision, bool tombstone) {
+    Arena& arena = removal_->arena;
+    removal_->batch.remove(store::kRevisions, arena.copy(encode_revision(revision, tombstone)));
+    removal_->batch.remove(store::kKeyHistory, arena.copy(history_key(key, revision.main)));
+    ++removal_->versions;
+  }
+
+  const store::Reader& reader_;
+  int64_t previous_;
+  int64_t revision_;
+  store::Cursor versions_;
+  store::Cursor history_;
+  std::unique_ptr<Removal> removal_;
+};
+
+}  // namespace
+
+Status find_removals(const store::Store& store, int64_t previous, int64_t revision,
+                     const CompactionOptions& options,
+                     const std::function<void(std::unique_ptr<Removal>)>& emit, uint64_t* removed) {
+  *removed = 0;
+  MORTISE_ASSIGN_OR_RETURN(auto reader, store.reader());
+  Finder finder(reader, previous, revision);
+  MORTISE_RETURN_IF_ERROR(finder.open());
+  for (;;) {
+    MORTISE_ASSIGN_OR_RETURN(bool more, finder.step());
+    if (!more) break;
+    if (finder.pending() < options.batch_versions_max) continue;
+    *removed += finder.pending();
+    emit(finder.take());
+    if (!options.pause()) return Status(StatusCode::kStopped, "compaction stopped");
+  }
+  *removed += finder.pending();
+  char finished[8];
+  put_u64_be(finished, static_cast<uint64_t>(revision));
+  Removal* last = finder.removal();
+  last->batch.put(store::kMeta, kCompactFinishedKey, last->arena.copy(std::string_view(finished, 8)));
+  emit(finder.take());
+  return Status();
+}
+
+Result<int64_t> finished_compaction(const store::Reader& reader) {
+  bool found;
+  std::string_view value;
+  MORTISE_RETURN_IF_ERROR(reader.get(store::kMeta, kCompactFinishedKey, &found, &value));
+  if (!found) return kNeverCompacted;
+  if (value.size() != 8) return corruption("the compact-finished row has a wrong size");
+  return static_cast<int64_t>(get_u64_be(value.data()));
+}
+
+}  // namespace mortise::mvcc

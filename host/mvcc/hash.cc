@@ -1,0 +1,97 @@
+#include "host/mvcc/hash.h"
+
+#include "host/base/crc32c.h"
+#include "host/wire/key_value.h"
+
+namespace mortise::mvcc {
+namespace {
+
+constexpr std::string_view kBucketName = "key";  // etcd's name of the history, hashed first.
+
+// Answers, for versions at or below the compacted revision: is it the newest of its key at `revision`? Only
+// those survive a compaction, whether or not the rows of the others are already gone.
+class Keeper {
+ public:
+  Keeper(const View& view, int64_t revision) : view_(view), revision_(revision) {}
+
+  Status keeps(std::string_view key, int64_t main, bool* keep) {
+    if (!history_.is_open()) {
+      MORTISE_ASSIGN_OR_RETURN(history_,
+                               view_.reader().cursor(store::kKeyHistory, MORTISE_CURSOR_REVERSE));
+    }
+    MORTISE_RETURN_IF_ERROR(
+        history_.seek(history_key(key, main), history_key(key, revision_ + 1)));
+    std::string_view row, value, prefix;
+    int64_t newest = 0;
+    if (!history_.next(&row, &value)) {
+      *keep = false;
+      return history_.status();
+    }
+    if (!split_history_key(row, &prefix, &newest)) return corruption("a key history row is malformed");
+    *keep = newest == main;
+    return Status();
+  }
+
+ private:
+  const View& view_;
+  int64_t revision_;
+  store::Cursor history_;
+};
+
+}  // namespace
+
+Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
+  const State& state = view.state();
+  result->hash_revision = revision == 0 ? state.revision : revision;
+  result->compact_revision = state.compacted;
+  if (revision > 0 && revision < state.compacted) {
+    result->rpc = rpc_errors::kCompacted;
+    return Status();
+  }
+  if (revision > state.revision) {
+    result->rpc = rpc_errors::kFutureRevision;
+    return Status();
+  }
+  MORTISE_ASSIGN_OR_RETURN(auto cursor, view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
+  MORTISE_RETURN_IF_ERROR(cursor.seek({}, encode_revision({result->hash_revision + 1, 0})));
+  Keeper keeper(view, result->hash_revision);
+  uint32_t crc = crc32c(0, kBucketName);
+  std::string_view name, value;
+  while (cursor.next(&name, &value)) {
+    Revision at;
+    bool tombstone;
+    if (!decode_revision(name, &at, &tombstone)) return corruption("a stored revision is malformed");
+    if (at.main <= state.compacted) {
+      if (tombstone) continue;
+      wire::KeyValue kv;
+      if (!wire::decode_key_value(value, &kv)) return corruption("a stored KeyValue is malformed");
+      bool keep = false;
+      MORTISE_RETURN_IF_ERROR(keeper.keeps(kv.key, at.main, &keep));
+      if (!keep) continue;
+    }
+    crc = crc32c(crc32c(crc, name), value);
+  }
+  MORTISE_RETURN_IF_ERROR(cursor.status());
+  result->hash = crc;
+  return Status();
+}
+
+Status hash_all(const View& view, uint32_t* hash) {
+  constexpr store::Keyspace kReplicated[] = {store::kRevisions, store::kCurrent, store::kLeases,
+                                             store::kLeaseKeys, store::kAlarms,  store::kMembers,
+                                             store::kAuth};
+  uint32_t crc = 0;
+  for (store::Keyspace keyspace : kReplicated) {
+    char number = static_cast<char>(keyspace);
+    crc = crc32c(crc, &number, 1);
+    MORTISE_ASSIGN_OR_RETURN(auto cursor, view.reader().cursor(keyspace, MORTISE_CURSOR_NO_CACHE));
+    MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
+    std::string_view key, value;
+    while (cursor.next(&key, &value)) crc = crc32c(crc32c(crc, key), value);
+    MORTISE_RETURN_IF_ERROR(cursor.status());
+  }
+  *hash = crc;
+  return Status();
+}
+
+}  // namespace mortise::mvcc

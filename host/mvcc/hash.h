@@ -1,0 +1,23 @@
+// HashKV: etcd's hash over the history up to a revision; the same number for the same history, whatever the
+// backend.
+#pragma once
+
+#include "host/base/rpc_error.h"
+#include "host/mvcc/view.h"
+
+namespace mortise::mvcc {
+
+struct HashKvResult {
+  RpcStatus rpc;  // kCompacted or kFutureRevision.
+  uint32_t hash = 0;
+  int64_t compact_revision = kNeverCompacted;
+  int64_t hash_revision = 0;
+};
+
+// `revision` 0 is the newest. Reads all of the history; any thread.
+Status hash_kv(const View& view, int64_t revision, HashKvResult* result);
+
+// The hash of Maintenance.Hash: over every row of every keyspace that holds replicated state.
+Status hash_all(const View& view, uint32_t* hash);
+
+}  // namespace mortise::mvcc

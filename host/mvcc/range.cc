@@ -1,0 +1,231 @@
+#include "host/mvcc/range.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "host/base/arena.h"
+#include "host/mvcc/history_scan.h"
+#include "host/mvcc/key_counter.h"
+#include "host/wire/key_value.h"
+
+namespace mortise::mvcc {
+namespace {
+
+constexpr uint32_t kRangeResponseKvs = 2;
+constexpr uint32_t kRangeResponseMore = 3;
+constexpr uint32_t kRangeResponseCount = 4;
+
+bool default_order(const wire::RangeRequest& r) {
+  return r.sort_order == wire::kSortNone ||
+         (r.sort_target == wire::kSortKey && r.sort_order == wire::kSortAscend);
+}
+bool has_filters(const wire::RangeRequest& r) {
+  return r.min_mod_revision != 0 || r.max_mod_revision != 0 || r.min_create_revision != 0 ||
+         r.max_create_revision != 0;
+}
+// etcd sorts ascending by a target other than the key even where no order was asked for.
+bool needs_sort(const wire::RangeRequest& r) {
+  return !default_order(r) || r.sort_target != wire::kSortKey;
+}
+
+void append_kv(std::string_view key_value, ByteBuffer* out) {
+  char* start = out->prepare(key_value.size() + 12);
+  out->commit(static_cast<size_t>(wire::write_bytes_field(start, kRangeResponseKvs, key_value) - start));
+}
+
+// keys_only: no value, and, unless sorted by value, no lease, because etcd answers from its index then.
+void append_key_only(std::string_view key_value, bool keep_lease, ByteBuffer* out) {
+  wire::KeyValue kv;
+  wire::decode_key_value(key_value, &kv);
+  kv.value = {};
+  if (!keep_lease) kv.lease = 0;
+  size_t size = wire::key_value_size(kv);
+  char* start = out->prepare(size + 12);
+  char* p = wire::write_tag(start, kRangeResponseKvs, wire::Type::kBytes);
+  p = wire::write_key_value(wire::write_varint(p, size), kv);
+  out->commit(static_cast<size_t>(p - start));
+}
+
+void append_result(const wire::RangeRequest& request, std::string_view key_value, ByteBuffer* out,
+                   RangeResult* result) {
+  ++result->kv_count;
+  if (request.keys_only) {
+    append_key_only(key_value, request.sort_target == wire::kSortValue, out);
+  } else {
+    append_kv(key_value, out);
+  }
+}
+
+struct SortRow {
+  wire::KeyValue kv;
+  std::string_view bytes;
+};
+
+bool passes(const wire::RangeRequest& r, const wire::KeyValue& kv) {
+  return (r.max_mod_revision == 0 || kv.mod_revision <= r.max_mod_revision) &&
+         (r.min_mod_revision == 0 || kv.mod_revision >= r.min_mod_revision) &&
+         (r.max_create_revision == 0 || kv.create_revision <= r.max_create_revision) &&
+         (r.min_create_revision == 0 || kv.create_revision >= r.min_create_revision);
+}
+
+int compare_by(int32_t target, const wire::KeyValue& a, const wire::KeyValue& b) {
+  auto order = [](int64_t x, int64_t y) { return x < y ? -1 : x > y ? 1 : 0; };
+  switch (target) {
+    case wire::kSortVersion: return order(a.version, b.version);
+    case wire::kSortCreate: return order(a.create_revision, b.create_revision);
+    case wire::kSortMod: return order(a.mod_revision, b.mod_revision);
+    case wire::kSortValue: return a.value.compare(b.value);
+    default: return a.key.compare(b.key);
+  }
+}
+
+void sort_rows(const wire::RangeRequest& r, std::vector<SortRow>* rows) {
+  bool descend = r.sort_order == wire::kSortDescend;
+  std::stable_sort(rows->begin(), rows->end(), [&](const SortRow& a, const SortRow& b) {
+    int order = compare_by(r.sort_target, a.kv, b.kv);
+    return descend ? order > 0 : order < 0;
+  });
+}
+
+// Where keys and their versions come from: the newest revision or an older one.
+class Source {
+ public:
+  static Result<Source> open(const ReadContext& context, const KeyRange& range, int64_t revision,
+                             bool values) {
+    Source source;
+    if (revision == context.revision) {
+      uint32_t flags = values ? 0 : MORTISE_CURSOR_KEYS_ONLY;
+      MORTISE_ASSIGN_OR_RETURN(source.current_,
+                               CurrentScan::open(context, range.lower, range.upper, flags));
+    } else {
+      MORTISE_ASSIGN_OR_RETURN(source.history_, HistoryScan::open(*context.reader, range, revision));
+      source.old_ = true;
+    }
+    return source;
+  }
+  // The next live key; *bytes is empty if `value` is false.
+  bool next(bool value, std::string_view* bytes) {
+    if (old_) return history_.next(value, bytes);
+    std::string_view key;
+    return current_.next(&key, bytes);
+  }
+  Status status() const { return old_ ? history_.status() : current_.status(); }
+
+ private:
+  bool old_ = false;
+  CurrentScan current_;
+  HistoryScan history_;
+};
+
+Status count_rest(const ReadContext& context, const KeyRange& bounds, int64_t revision, Source* source,
+                  RangeResult* result) {
+  if (revision == context.revision) return count_current(context, bounds, &result->count);
+  std::string_view bytes;
+  while (source->next(false, &bytes)) ++result->count;
+  return source->status();
+}
+
+// In key order, straight into the response.
+Status stream_rows(const ReadContext& context, const wire::RangeRequest& request, const KeyRange& bounds,
+                   int64_t revision, ByteBuffer* out, RangeResult* result) {
+  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  int64_t limit = request.limit > 0 ? request.limit : std::numeric_limits<int64_t>::max();
+  std::string_view bytes;
+  while (source.next(true, &bytes)) {
+    ++result->count;
+    if (result->kv_count == limit) {
+      result->more = true;
+      return count_rest(context, bounds, revision, &source, result);
+    }
+    append_result(request, bytes, out, result);
+  }
+  return source.status();
+}
+
+// Through memory, for filters and orders other than the key's.
+Status sort_and_filter(const ReadContext& context, const wire::RangeRequest& request,
+                       const KeyRange& bounds, int64_t revision, ByteBuffer* out,
+                       RangeResult* result) {
+  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  // Where no order was given etcd reads limit + 1 keys and sorts only those.
+  bool all = !default_order(request) || has_filters(request) || request.limit <= 0;
+  Arena arena;
+  std::vector<SortRow> rows;
+  std::string_view bytes;
+  while (source.next(true, &bytes)) {
+    ++result->count;
+    SortRow row;
+    row.bytes = arena.copy(bytes);
+    if (!wire::decode_key_value(row.bytes, &row.kv)) return corruption("a stored KeyValue is malformed");
+    if (passes(request, row.kv)) rows.push_back(row);
+    if (!all && static_cast<int64_t>(rows.size()) > request.limit) {
+      MORTISE_RETURN_IF_ERROR(count_rest(context, bounds, revision, &source, result));
+      break;
+    }
+  }
+  MORTISE_RETURN_IF_ERROR(source.status());
+  if (needs_sort(request)) sort_rows(request, &rows);
+  if (request.limit > 0 && static_cast<int64_t>(rows.size()) > request.limit) {
+    rows.resize(static_cast<size_t>(request.limit));
+    result->more = true;
+  }
+  for (const SortRow& row : rows) append_result(request, row.bytes, out, result);
+  return Status();
+}
+
+Status count_only(const ReadContext& context, const KeyRange& bounds, int64_t revision,
+                  RangeResult* result) {
+  if (revision == context.revision) return count_current(context, bounds, &result->count);
+  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, false));
+  return count_rest(context, bounds, revision, &source, result);
+}
+
+Status single_key(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
+                  RangeResult* result) {
+  bool found;
+  std::string_view bytes;
+  MORTISE_RETURN_IF_ERROR(get_current(context, request.key, &found, &bytes));
+  if (!found) return Status();
+  result->count = 1;
+  if (request.count_only) return Status();
+  if (has_filters(request)) {
+    wire::KeyValue kv;
+    if (!wire::decode_key_value(bytes, &kv)) return corruption("a stored KeyValue is malformed");
+    if (!passes(request, kv)) return Status();
+  }
+  append_result(request, bytes, out, result);
+  return Status();
+}
+
+}  // namespace
+
+Status range(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
+             RangeResult* result) {
+  *result = RangeResult();
+  if (request.revision > context.revision) {
+    result->rpc = rpc_errors::kFutureRevision;
+    return Status();
+  }
+  int64_t revision = request.revision > 0 ? request.revision : context.revision;
+  if (revision < context.compacted) {
+    result->rpc = rpc_errors::kCompacted;
+    return Status();
+  }
+  KeyRange bounds = key_range(request.key, request.range_end);
+  if (bounds.empty) return Status();
+  if (bounds.single && revision == context.revision) return single_key(context, request, out, result);
+  if (request.count_only) return count_only(context, bounds, revision, result);
+  if (needs_sort(request) || has_filters(request)) {
+    return sort_and_filter(context, request, bounds, revision, out, result);
+  }
+  return stream_rows(context, request, bounds, revision, out, result);
+}
+
+void append_range_tail(const RangeResult& result, ByteBuffer* out) {
+  char* start = out->prepare(24);
+  char* p = wire::write_varint_field(start, kRangeResponseMore, result.more ? 1 : 0);
+  p = wire::write_varint_field(p, kRangeResponseCount, static_cast<uint64_t>(result.count));
+  out->commit(static_cast<size_t>(p - start));
+}
+
+}  // namespace mortise::mvcc

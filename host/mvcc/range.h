@@ -1,0 +1,40 @@
+// Range over the keys at any kept revision, encoded as it is read: the stored KeyValue bytes go into the
+// response without being parsed unless a filter, a sort or keys_only needs their fields.
+#pragma once
+
+#include "host/base/byte_buffer.h"
+#include "host/base/rpc_error.h"
+#include "host/mvcc/view.h"
+#include "host/wire/kv_requests.h"
+
+namespace mortise::mvcc {
+
+struct RangeResult {
+  RpcStatus rpc;  // kCompacted or kFutureRevision; nothing was written then.
+  int64_t count = 0;
+  int64_t kv_count = 0;
+  bool more = false;
+};
+
+// Appends the `kvs` fields of a RangeResponse to `out`. Any thread, with a context of its own.
+Status range(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
+             RangeResult* result);
+
+// Appends `more` and `count`, the fields behind the kvs.
+void append_range_tail(const RangeResult& result, ByteBuffer* out);
+
+// Number of keys in the range at the newest revision: walks the ends, sums whole blocks in between.
+Status count_current(const ReadContext& context, const KeyRange& range, int64_t* count);
+
+// The block counts stored beside the keys, read through the same view.
+class StoredBlockCounts : public BlockCounts {
+ public:
+  explicit StoredBlockCounts(const store::Reader* reader) : reader_(reader) {}
+  Status visit(std::string_view lower,
+               const std::function<bool(std::string_view, uint64_t)>& visit) const override;
+
+ private:
+  const store::Reader* reader_;
+};
+
+}  // namespace mortise::mvcc

@@ -1,0 +1,126 @@
+// C++ face of the backend plugin: RAII handles and Status instead of tables and codes. It adds no
+// behaviour; threads and lifetimes are those of mortise/abi/backend.h.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "host/base/status.h"
+#include "host/store/keyspaces.h"
+#include "mortise/abi/backend.h"
+
+namespace mortise::store {
+
+inline std::string_view view(mortise_bytes b) {
+  return std::string_view(reinterpret_cast<const char*>(b.data), b.size);
+}
+inline mortise_bytes bytes(std::string_view v) {
+  return mortise_bytes{reinterpret_cast<const uint8_t*>(v.data()), v.size()};
+}
+
+// Turns a plugin's failure into a Status; `what` names the call.
+Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what);
+
+// A scan over one keyspace of a Reader. Spans live until the next call on the cursor.
+class Cursor {
+ public:
+  Cursor() = default;
+  Cursor(const mortise_backend_v1* table, mortise_cursor* handle) : table_(table), handle_(handle) {}
+  Cursor(Cursor&& other) noexcept : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Cursor& operator=(Cursor&& other) noexcept {
+    close();
+    table_ = other.table_;
+    handle_ = std::exchange(other.handle_, nullptr);
+    return *this;
+  }
+  ~Cursor() { close(); }
+
+  bool is_open() const { return handle_ != nullptr; }
+  // Range [lower, upper); empty bounds are open ends.
+  Status seek(std::string_view lower, std::string_view upper);
+  // False at the end or on failure; status() tells which.
+  bool next(std::string_view* key, std::string_view* value);
+  const Status& status() const { return status_; }
+
+ private:
+  void close() {
+    if (handle_ != nullptr) table_->cursor_close(handle_);
+    handle_ = nullptr;
+  }
+  const mortise_backend_v1* table_ = nullptr;
+  mortise_cursor* handle_ = nullptr;
+  Status status_;
+};
+
+// A stable view of the store.
+class Reader {
+ public:
+  Reader() = default;
+  Reader(const mortise_backend_v1* table, mortise_reader* handle) : table_(table), handle_(handle) {}
+  Reader(Reader&& other) noexcept : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Reader& operator=(Reader&& other) noexcept {
+    close();
+    table_ = other.table_;
+    handle_ = std::exchange(other.handle_, nullptr);
+    return *this;
+  }
+  ~Reader() { close(); }
+
+  bool is_open() const { return handle_ != nullptr; }
+  // *found tells whether the key is there; *value lives until the next get().
+  Status get(Keyspace keyspace, std::string_view key, bool* found, std::string_view* value) const;
+  Result<Cursor> cursor(Keyspace keyspace, uint32_t flags = 0) const;
+  void close() {
+    if (handle_ != nullptr) table_->reader_close(handle_);
+    handle_ = nullptr;
+  }
+
+ private:
+  const mortise_backend_v1* table_ = nullptr;
+  mortise_reader* handle_ = nullptr;
+};
+
+// Operations of one commit. Keys and values are views that must live until the commit.
+class WriteBatch {
+ public:
+  void put(Keyspace keyspace, std::string_view key, std::string_view value) {
+    ops_.push_back({MORTISE_OP_PUT, keyspace, bytes(key), bytes(value)});
+  }
+  void remove(Keyspace keyspace, std::string_view key) {
+    ops_.push_back({MORTISE_OP_DELETE, keyspace, bytes(key), {nullptr, 0}});
+  }
+  const std::vector<mortise_write_op>& ops() const { return ops_; }
+  bool empty() const { return ops_.empty(); }
+  void clear() { ops_.clear(); }
+
+ private:
+  std::vector<mortise_write_op> ops_;
+};
+
+class Store {
+ public:
+  // `table` lives as long as the process; `host` outlives the store.
+  static Result<std::unique_ptr<Store>> open(const mortise_backend_v1* table, const mortise_host* host,
+                                             const std::string& path, std::string_view config_json);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  Status commit(const WriteBatch& batch, uint64_t applied_index, uint64_t applied_term,
+                bool sync = false);
+  Result<uint64_t> sync();  // The index that is durable now.
+  Status applied(uint64_t* index, uint64_t* term);
+  Result<Reader> reader() const;
+  Result<mortise_store_size> size() const;
+  Status reclaim();
+
+ private:
+  Store(const mortise_backend_v1* table, mortise_backend* handle) : table_(table), handle_(handle) {}
+  const mortise_backend_v1* table_;
+  mortise_backend* handle_;
+};
+
+}  // namespace mortise::store

@@ -1,0 +1,39 @@
+#include "host/wire/raft_request.h"
+
+namespace mortise::wire {
+
+bool decode(std::string_view bytes, RaftRequest* out) {
+  *out = RaftRequest();
+  FieldReader reader(bytes);
+  Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) {
+      if (out->id == 0) out->id = f.varint;  // The place of the id before there was a header.
+    } else if (f.is_bytes(kRaftHeader)) {
+      FieldReader header(f.bytes);
+      Field h;
+      while (header.next(&h)) {
+        if (h.is_varint(1)) out->id = h.varint;
+        if (h.is_bytes(2)) out->username = h.bytes;
+        if (h.is_varint(3)) out->auth_revision = h.varint;
+      }
+      if (header.failed()) return false;
+    } else if (f.type == Type::kBytes && f.number != 2) {
+      out->field = f.number;
+      out->request = f.bytes;
+    }
+  }
+  return !reader.failed();
+}
+
+std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request) {
+  size_t header_size = varint_field_size(1, id);
+  std::string out;
+  out.resize(bytes_field_size(field, request.size()) + bytes_field_size(kRaftHeader, header_size));
+  char* p = write_bytes_field(out.data(), field, request);
+  p = write_varint(write_tag(p, kRaftHeader, Type::kBytes), header_size);
+  write_varint_field(p, 1, id);
+  return out;
+}
+
+}  // namespace mortise::wire
