@@ -1,0 +1,169 @@
+// What all kinds of calls share: the server they belong to, the tags of their operations, their life.
+//
+// Threads. All operations of a call report on the one completion queue it came from, and each queue has one
+// thread, its worker; so everything that is said here to run on the worker is serial for a call. Answers and
+// events of the host come on any thread.
+//
+// Life. A call counts references: one for each operation that is under way, one for the host until its last
+// event has returned, one while the call is being set up. The last one destroys it.
+#pragma once
+
+#include <grpc/grpc.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <string_view>
+#include <thread>
+
+#include "mortise/sdk/host.h"
+#include "plugins/transport_grpc/methods.h"
+#include "plugins/transport_grpc/options.h"
+
+namespace mortise::transport_grpc {
+
+// Counts the calls that are not destroyed yet. It starts with a share for the server itself.
+class LiveCalls {
+ public:
+  void add() { count_.fetch_add(1, std::memory_order_relaxed); }
+  // Whoever drops the last share touches this object only under the lock that wait() needs as well, so
+  // the waiter may destroy it.
+  void drop() {
+    if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    std::lock_guard lock(mutex_);
+    none_left_ = true;
+    changed_.notify_all();
+  }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return none_left_; });
+  }
+
+ private:
+  std::atomic<int64_t> count_{1};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool none_left_ = false;
+};
+
+// What calls need of their server; outlives them all.
+struct ServerContext {
+  sdk::Host host;
+  const mortise_host_rpc_v1* rpc = nullptr;
+  Options options;
+  const Methods* methods = nullptr;
+  grpc_server* server = nullptr;
+  LiveCalls live;
+};
+
+// The tag of an operation in a completion queue.
+class Completion {
+ public:
+  // On the worker of the call's queue.
+  virtual void on_complete(bool ok) = 0;
+
+ protected:
+  ~Completion() = default;
+};
+
+template <class Call, void (Call::*kFunction)(bool)>
+class Operation final : public Completion {
+ public:
+  explicit Operation(Call* call) : call_(call) {}
+  void on_complete(bool ok) override { (call_->*kFunction)(ok); }
+
+ private:
+  Call* const call_;
+};
+
+// Orders this side's calls into the host for one host handle against the host's last event for it, after which
+// the handle is dead.
+class HostGate {
+ public:
+  // Runs `body` unless the last event has begun, and holds that event back meanwhile. On the worker, and not
+  // from within another body.
+  template <class Body>
+  void run(Body&& body) {
+    std::lock_guard lock(mutex_);
+    if (closed_) return;
+    inside_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    body();
+    inside_.store(std::thread::id(), std::memory_order_relaxed);
+  }
+  // The last event begins. The host may send it from within a call that run() is making.
+  void close() {
+    if (inside_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
+      closed_ = true;
+      return;
+    }
+    std::lock_guard lock(mutex_);
+    closed_ = true;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::atomic<std::thread::id> inside_{};
+  bool closed_ = false;
+};
+
+class CallBase {
+ public:
+  CallBase(ServerContext& context, grpc_completion_queue* queue) : context_(context), queue_(queue) {
+    grpc_metadata_array_init(&metadata_);
+  }
+  CallBase(const CallBase&) = delete;
+  CallBase& operator=(const CallBase&) = delete;
+
+ protected:
+  virtual ~CallBase();
+
+  // The library has filled in a new call; the object is now one of the living.
+  void begin() {
+    started_ = true;
+    context_.live.add();
+  }
+  void ref() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void unref() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+  // Starts operations that report together to `tag`, which holds a reference until then.
+  void start(const grpc_op* ops, size_t count, Completion* tag);
+
+  ServerContext& context_;
+  grpc_completion_queue* const queue_;
+  grpc_call* call_ = nullptr;
+  grpc_metadata_array metadata_;
+  gpr_timespec deadline_{};
+
+ private:
+  std::atomic<uint32_t> references_{1};
+  bool started_ = false;
+};
+
+// The status codes that this side gives by itself.
+enum Code : mortise_rpc_code {
+  kUnknown = 2,
+  kResourceExhausted = 8,
+  kUnimplemented = 12,
+  kInternal = 13,
+  kUnavailable = 14
+};
+
+grpc_status_code to_grpc(mortise_rpc_code code);
+grpc_slice to_slice(std::string_view text);
+
+// A refusal by the host to take a call or a stream, as an answer to the client.
+struct Refusal {
+  mortise_rpc_code code;
+  std::string_view message;
+};
+Refusal refusal_of(mortise_status status);
+std::string too_large_message(size_t size, uint64_t max);
+
+grpc_op initial_metadata_op();
+grpc_op status_op(mortise_rpc_code code, grpc_slice* details);
+grpc_op message_op(grpc_byte_buffer* message);
+grpc_op close_op(int* cancelled);
+
+}  // namespace mortise::transport_grpc

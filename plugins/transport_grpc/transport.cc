@@ -1,0 +1,219 @@
+#include "plugins/transport_grpc/transport.h"
+
+#include <grpc/support/time.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <limits>
+#include <string>
+
+#include "plugins/transport_grpc/stream_call.h"
+#include "plugins/transport_grpc/unary_call.h"
+#include "plugins/transport_grpc/unknown_call.h"
+
+namespace mortise::transport_grpc {
+namespace {
+
+constexpr int32_t kClaimHttp2 = 100;
+// How far a client may run ahead on one stream, without the probing that pings on every burst of data.
+constexpr int kStreamLookaheadBytes = 256 << 10;
+constexpr uint32_t kStreamSlots = 2;
+constexpr uint32_t kUnknownSlots = 2;
+
+// Threads made while this lives inherit a mask that leaves all signals to the host's own threads.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+int clamp_to_int(uint64_t value) {
+  return static_cast<int>(std::min<uint64_t>(value, std::numeric_limits<int>::max()));
+}
+
+// Zero is none, which the library writes as the largest number.
+int to_ms(uint64_t ns) {
+  if (ns == 0) return std::numeric_limits<int>::max();
+  return std::max(1, clamp_to_int(ns / 1'000'000));
+}
+
+sdk::Status check_rpc(const mortise_host_rpc_v1* rpc) {
+  if (rpc == nullptr) return sdk::unsupported("the host does not offer " MORTISE_HOST_RPC_ID);
+  if (rpc->struct_size < sizeof(mortise_host_rpc_v1)) {
+    return sdk::unsupported("the host's " MORTISE_HOST_RPC_ID " table is short");
+  }
+  return sdk::Status();
+}
+
+}  // namespace
+
+sdk::Status Transport::create(sdk::Host host, std::string_view config_json,
+                              std::unique_ptr<Transport>& out) {
+  const mortise_host_rpc_v1* rpc = host.rpc();
+  MORTISE_SDK_RETURN_IF_ERROR(check_rpc(rpc));
+  Options options;
+  MORTISE_SDK_RETURN_IF_ERROR(parse_options(config_json, options));
+  out.reset(new Transport(host, rpc, options));
+  return sdk::Status();
+}
+
+Transport::Transport(sdk::Host host, const mortise_host_rpc_v1* rpc, const Options& options)
+    : log_(host), methods_(*rpc) {
+  context_.host = host;
+  context_.rpc = rpc;
+  context_.options = options;
+  context_.methods = &methods_;
+}
+
+Transport::~Transport() {
+  if (server_ != nullptr) {
+    bool undrained;
+    {
+      std::lock_guard lock(mutex_);
+      undrained = std::exchange(serving_, false);
+    }
+    if (undrained) finish_calls(0);
+  }
+  if (drain_thread_.joinable()) drain_thread_.join();
+  for (Worker& worker : workers_) worker.queue->Shutdown();
+  for (Worker& worker : workers_) {
+    if (worker.thread.joinable()) worker.thread.join();
+  }
+  server_.reset();
+}
+
+int32_t Transport::claims(const mortise_opening& opening) {
+  return opening.kind == MORTISE_OPENING_HTTP2 ? kClaimHttp2 : 0;
+}
+
+void Transport::configure(grpc::ServerBuilder& builder) const {
+  const mortise_host_rpc_v1& rpc = *context_.rpc;
+  // The largest request is checked by the calls, which answer in etcd's words; the library would judge
+  // no sooner, as it looks at whole messages too.
+  builder.SetMaxReceiveMessageSize(-1);
+  builder.SetMaxSendMessageSize(-1);
+  // As in etcd: a client that compresses is told that nobody can read it.
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_DEFLATE, false);
+  builder.SetCompressionAlgorithmSupportStatus(GRPC_COMPRESS_GZIP, false);
+  builder.AddChannelArgument(GRPC_ARG_MINIMAL_STACK, 1);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_DEADLINE_CHECKS, 1);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, kStreamLookaheadBytes);
+  if (rpc.concurrent_streams_max > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                               clamp_to_int(rpc.concurrent_streams_max));
+  }
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, to_ms(rpc.keepalive_interval_ns));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, to_ms(rpc.keepalive_timeout_ns));
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 0);
+  if (rpc.keepalive_min_time_ns > 0) {
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                               to_ms(rpc.keepalive_min_time_ns));
+  } else {
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PING_STRIKES, 0);
+  }
+}
+
+sdk::Status Transport::start() {
+  const BlockSignals block_signals;
+  grpc::ServerBuilder builder;
+  configure(builder);
+  builder.RegisterService(&methods_);
+  // Keeps the library from answering unknown methods itself; UnknownCall does, in etcd's words.
+  builder.RegisterAsyncGenericService(&unknown_methods_);
+  using ConnectionType = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
+  acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+      ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
+  for (uint32_t i = 0; i < context_.options.threads; ++i) {
+    workers_.push_back({builder.AddCompletionQueue(), std::thread()});
+  }
+  server_ = builder.BuildAndStart();
+  if (server_ == nullptr) return sdk::internal_error("the gRPC library could not start a server");
+  context_.server = server_->c_server();
+  for (Worker& worker : workers_) {
+    grpc_completion_queue* queue = worker.queue->cq();
+    request_calls(queue);
+    worker.thread = std::thread([this, queue] { run_worker(queue); });
+  }
+  std::lock_guard lock(mutex_);
+  serving_ = true;
+  return sdk::Status();
+}
+
+void Transport::request_calls(grpc_completion_queue* queue) {
+  for (const Methods::Method& method : methods_.all()) {
+    const bool unary = method.host->kind == MORTISE_UNARY;
+    const uint32_t slots = unary ? context_.options.request_slots : kStreamSlots;
+    for (uint32_t i = 0; i < slots; ++i) {
+      unary ? UnaryCall::request(context_, queue, method)
+            : StreamCall::request(context_, queue, method);
+    }
+  }
+  for (uint32_t i = 0; i < kUnknownSlots; ++i) UnknownCall::request(context_, queue);
+}
+
+void Transport::run_worker(grpc_completion_queue* queue) {
+  pthread_setname_np(pthread_self(), "grpc-worker");
+  const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  for (;;) {
+    const grpc_event event = grpc_completion_queue_next(queue, never, nullptr);
+    if (event.type == GRPC_QUEUE_SHUTDOWN) return;
+    if (event.type != GRPC_OP_COMPLETE) continue;
+    static_cast<Completion*>(event.tag)->on_complete(event.success != 0);
+  }
+}
+
+sdk::Status Transport::adopt(const mortise_connection& connection) {
+  if (connection.tls != 0) {
+    close(connection.fd);
+    return sdk::unsupported("this transport does not take TLS connections");
+  }
+  const int on = 1;  // Fails on a Unix socket, which has no such delay.
+  setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  std::lock_guard lock(mutex_);
+  if (!serving_) {
+    close(connection.fd);
+    return sdk::stopped("the transport does not serve");
+  }
+  grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+  parameters.fd = connection.fd;
+  acceptor_->HandleNewConnection(&parameters);
+  return sdk::Status();
+}
+
+void Transport::drain(uint64_t timeout_ns) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(serving_, false)) return;
+  }
+  const BlockSignals block_signals;
+  drain_thread_ = std::thread([this, timeout_ns] {
+    pthread_setname_np(pthread_self(), "grpc-drain");
+    finish_calls(timeout_ns);
+    context_.rpc->transport_drained(context_.host.raw());
+  });
+}
+
+void Transport::finish_calls(uint64_t timeout_ns) {
+  const auto ns = static_cast<int64_t>(std::min<uint64_t>(timeout_ns, INT64_MAX));
+  server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                 gpr_time_from_nanos(ns, GPR_TIMESPAN)));
+  context_.live.drop();
+  context_.live.wait();
+}
+
+}  // namespace mortise::transport_grpc

@@ -1,0 +1,49 @@
+// One unary call: request in, one answer of the host out.
+#pragma once
+
+#include "plugins/transport_grpc/call.h"
+
+namespace mortise::transport_grpc {
+
+class UnaryCall final : public CallBase {
+ public:
+  // Asks the library for the next call of `method`. Before the server's start or on the worker of `queue`.
+  static void request(ServerContext& context, grpc_completion_queue* queue,
+                      const Methods::Method& method);
+
+ private:
+  // Decides who sends the answer: the worker, if it came before call() had returned, so that it goes out
+  // with the watch for the call's end in one batch; or else the thread that brings it.
+  enum State : uint8_t { kDispatching, kDispatched, kAnswered };
+
+  UnaryCall(ServerContext& context, grpc_completion_queue* queue, const Methods::Method& method);
+  ~UnaryCall() override;
+
+  static void MORTISE_ABI done(void* context, mortise_rpc_code code, mortise_bytes status_message,
+                               mortise_buffer body);
+
+  void on_request(bool ok);
+  void on_close(bool ok);
+  void on_sent(bool ok);
+  void dispatch();
+  void refuse(mortise_rpc_code code, std::string_view message);
+  void send(bool with_close);
+
+  const Methods::Method& method_;
+  grpc_byte_buffer* request_ = nullptr;
+  mortise_call* host_call_ = nullptr;
+  int cancelled_ = 0;
+  HostGate gate_;
+
+  // The answer; whoever set it hands it to send() through state_.
+  std::atomic<State> state_{kDispatching};
+  mortise_rpc_code code_ = 0;
+  grpc_slice details_;
+  grpc_byte_buffer* response_ = nullptr;
+
+  Operation<UnaryCall, &UnaryCall::on_request> request_op_{this};
+  Operation<UnaryCall, &UnaryCall::on_close> close_op_{this};
+  Operation<UnaryCall, &UnaryCall::on_sent> sent_op_{this};
+};
+
+}  // namespace mortise::transport_grpc
