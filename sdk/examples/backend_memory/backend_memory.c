@@ -264,8 +264,7 @@ static mortise_status check_commit(mortise_backend* self, const mortise_commit_r
     if (op->kind < MORTISE_OP_PUT || op->kind > MORTISE_OP_DELETE_RANGE) {
       return fail(error, MORTISE_E_INVALID, 0, "unknown kind of write %d", (int)op->kind);
     }
-    const mortise_status status =
-        check_pair(op->keyspace, op->key.size, op->value.size, error);
+    const mortise_status status = check_pair(op->keyspace, op->key.size, op->value.size, error);
     if (status != MORTISE_OK) return status;
   }
   return MORTISE_OK;
@@ -288,9 +287,15 @@ static mortise_status commit(mortise_backend* self, const mortise_commit_request
     const mortise_write_op* op = &request->ops[i];
     struct node** root = &v->roots[op->keyspace];
     switch (op->kind) {
-      case MORTISE_OP_PUT: *root = tree_put(&edit, *root, op->key, op->value); break;
-      case MORTISE_OP_DELETE: *root = tree_delete(&edit, *root, op->key); break;
-      default: *root = tree_delete_range(&edit, *root, op->key, op->value); break;
+      case MORTISE_OP_PUT:
+        *root = tree_put(&edit, *root, op->key, op->value);
+        break;
+      case MORTISE_OP_DELETE:
+        *root = tree_delete(&edit, *root, op->key);
+        break;
+      default:
+        *root = tree_delete_range(&edit, *root, op->key, op->value);
+        break;
     }
   }
   self->random = edit.random;

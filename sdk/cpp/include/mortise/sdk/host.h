@@ -6,8 +6,8 @@
 // All functions may be called from any thread.
 #pragma once
 
-#include <chrono>
 #include <charconv>
+#include <chrono>
 #include <concepts>
 #include <functional>
 #include <initializer_list>
@@ -32,8 +32,8 @@ struct Field {
   Field(std::string_view k, const std::string& v) : key(k), value(v) {}
   Field(std::string_view k, bool v) : key(k), value(v ? "true" : "false") {}
   template <class Number>
-    requires(std::integral<Number> || std::floating_point<Number>)
-  Field(std::string_view k, Number v) : key(k), is_number(true) {
+  requires(std::integral<Number> || std::floating_point<Number>) Field(std::string_view k, Number v)
+      : key(k), is_number(true) {
     char text[64];
     value.assign(text, std::to_chars(text, text + sizeof(text), v).ptr);
   }

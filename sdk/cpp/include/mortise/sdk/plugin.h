@@ -16,12 +16,17 @@
 #define MORTISE_PLUGIN_INTERFACE(interface_id, interface_table) \
   ::mortise_interface { interface_id, &(interface_table) }
 
-#define MORTISE_DEFINE_PLUGIN(plugin_name, plugin_version, plugin_description, ...)              \
-  namespace {                                                                                    \
-  constexpr ::mortise_interface kMortisePluginInterfaces[] = {__VA_ARGS__};                      \
-  }                                                                                              \
-  extern "C" MORTISE_EXPORT const ::mortise_plugin_v1 mortise_plugin;                            \
-  constinit const ::mortise_plugin_v1 mortise_plugin = {                                         \
-      sizeof(::mortise_plugin_v1), MORTISE_ABI_MAJOR, MORTISE_ABI_MINOR, 0, plugin_name,         \
-      plugin_version, plugin_description, kMortisePluginInterfaces,                              \
-      std::size(kMortisePluginInterfaces)};
+#define MORTISE_DEFINE_PLUGIN(plugin_name, plugin_version, plugin_description, ...)  \
+  namespace {                                                                        \
+  constexpr ::mortise_interface kMortisePluginInterfaces[] = {__VA_ARGS__};          \
+  }                                                                                  \
+  extern "C" MORTISE_EXPORT const ::mortise_plugin_v1 mortise_plugin;                \
+  constinit const ::mortise_plugin_v1 mortise_plugin = {sizeof(::mortise_plugin_v1), \
+                                                        MORTISE_ABI_MAJOR,           \
+                                                        MORTISE_ABI_MINOR,           \
+                                                        0,                           \
+                                                        plugin_name,                 \
+                                                        plugin_version,              \
+                                                        plugin_description,          \
+                                                        kMortisePluginInterfaces,    \
+                                                        std::size(kMortisePluginInterfaces)};

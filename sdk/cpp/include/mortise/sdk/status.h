@@ -94,7 +94,8 @@ template <class Body>
 inline mortise_status guard(mortise_error* error, Body&& body) noexcept {
   try {
     const Status status = body();
-    if (!status.ok()) [[unlikely]] write_error(status, error);
+    if (!status.ok()) [[unlikely]]
+      write_error(status, error);
     return status.code;
   } catch (...) {
     return exception_status(error);
@@ -105,8 +106,7 @@ inline mortise_status guard(mortise_error* error, Body&& body) noexcept {
 }  // namespace mortise::sdk
 
 // Returns the status of `expr` from the enclosing function unless it is ok.
-#define MORTISE_SDK_RETURN_IF_ERROR(expr)                            \
-  do {                                                               \
-    if (auto mortise_sdk_status_ = (expr); !mortise_sdk_status_.ok()) \
-      return mortise_sdk_status_;                                    \
+#define MORTISE_SDK_RETURN_IF_ERROR(expr)                                                         \
+  do {                                                                                            \
+    if (auto mortise_sdk_status_ = (expr); !mortise_sdk_status_.ok()) return mortise_sdk_status_; \
   } while (0)

@@ -1,0 +1,198 @@
+#include "host/loader/metrics.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+
+namespace mortise::loader {
+namespace {
+
+bool is_name(std::string_view name, bool colons) {
+  if (name.empty() || (name[0] >= '0' && name[0] <= '9')) return false;
+  return std::all_of(name.begin(), name.end(), [colons](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           (colons && c == ':');
+  });
+}
+
+void append_escaped(std::string_view text, bool quotes, std::string& out) {
+  for (const char c : text) {
+    if (c == '\\') {
+      out += "\\\\";
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (c == '"' && quotes) {
+      out += "\\\"";
+    } else {
+      out += c;
+    }
+  }
+}
+
+void append_number(double value, std::string& out) {
+  if (std::isnan(value)) {
+    out += "NaN";
+  } else if (std::isinf(value)) {
+    out += value > 0 ? "+Inf" : "-Inf";
+  } else {
+    char text[64];
+    out.append(text, std::to_chars(text, text + sizeof(text), value).ptr);
+  }
+}
+
+// name="value",name="value": what stands between the braces.
+std::string labels_text(const Labels& labels) {
+  std::string text;
+  for (const auto& [name, value] : labels) {
+    if (!text.empty()) text += ',';
+    text += name + "=\"";
+    append_escaped(value, true, text);
+    text += '"';
+  }
+  return text;
+}
+
+Status check_series(mortise_metric_kind kind, std::string_view name, const Labels& labels,
+                    const std::vector<double>& bounds) {
+  const std::string metric(name);
+  if (kind < MORTISE_METRIC_COUNTER || kind > MORTISE_METRIC_HISTOGRAM) {
+    return invalid("metric " + metric + ": unknown kind " + std::to_string(kind));
+  }
+  if (!is_name(name, true)) return invalid("metric \"" + metric + "\": not a valid name");
+  for (const auto& [label, value] : labels) {
+    if (!is_name(label, false) || (kind == MORTISE_METRIC_HISTOGRAM && label == "le")) {
+      return invalid("metric " + metric + ": \"" + label + "\" is not a valid label name");
+    }
+  }
+  for (size_t i = 0; i < bounds.size(); ++i) {
+    if (!std::isfinite(bounds[i]) || (i > 0 && !(bounds[i - 1] < bounds[i]))) {
+      return invalid("metric " + metric + ": the bounds do not ascend");
+    }
+  }
+  return Status();
+}
+
+const char* kind_name(mortise_metric_kind kind) {
+  switch (kind) {
+    case MORTISE_METRIC_COUNTER:
+      return "counter";
+    case MORTISE_METRIC_GAUGE:
+      return "gauge";
+    default:
+      return "histogram";
+  }
+}
+
+void append_sample(std::string_view name, std::string_view labels, double value, std::string& out) {
+  out += name;
+  if (!labels.empty()) out.append("{").append(labels).append("}");
+  out += ' ';
+  append_number(value, out);
+  out += '\n';
+}
+
+}  // namespace
+
+Metric::Metric(mortise_metric_kind kind, std::vector<double> bounds)
+    : kind_(kind), bounds_(std::move(bounds)) {
+  if (kind_ == MORTISE_METRIC_HISTOGRAM) {
+    buckets_ = std::make_unique<std::atomic<uint64_t>[]>(bounds_.size() + 1);
+  }
+}
+
+void Metric::add(double by) {
+  if (kind_ == MORTISE_METRIC_HISTOGRAM) return;
+  if (kind_ == MORTISE_METRIC_COUNTER && !(by >= 0)) return;
+  value_.fetch_add(by, std::memory_order_relaxed);
+}
+
+void Metric::set(double value) {
+  if (kind_ == MORTISE_METRIC_GAUGE) value_.store(value, std::memory_order_relaxed);
+}
+
+void Metric::observe(double value) {
+  if (kind_ != MORTISE_METRIC_HISTOGRAM || std::isnan(value)) return;
+  const auto at = std::lower_bound(bounds_.begin(), bounds_.end(), value) - bounds_.begin();
+  buckets_[static_cast<size_t>(at)].fetch_add(1, std::memory_order_relaxed);
+  value_.fetch_add(value, std::memory_order_relaxed);
+}
+
+Result<Metric*> MetricsRegistry::series(mortise_metric_kind kind, std::string_view name,
+                                        std::string_view help, const Labels& labels,
+                                        const std::vector<double>& bounds) {
+  MORTISE_RETURN_IF_ERROR(check_series(kind, name, labels, bounds));
+  std::vector<std::string> label_names;
+  for (const auto& [label, value] : labels) label_names.push_back(label);
+  const std::lock_guard lock(mutex_);
+  auto it = families_.find(name);
+  if (it == families_.end()) {
+    Family family{kind, std::string(help), label_names, bounds, {}};
+    it = families_.emplace(std::string(name), std::move(family)).first;
+  }
+  Family& family = it->second;
+  const std::string metric(name);
+  if (family.kind != kind) {
+    return invalid("metric " + metric + ": it is a " + kind_name(family.kind) + ", not a " +
+                   kind_name(kind));
+  }
+  if (family.label_names != label_names) return invalid("metric " + metric + ": other label names");
+  if (family.bounds != bounds) return invalid("metric " + metric + ": other bounds");
+  std::unique_ptr<Metric>& made = family.series[labels_text(labels)];
+  if (made == nullptr) made = std::make_unique<Metric>(kind, bounds);
+  return made.get();
+}
+
+Metric& MetricsRegistry::counter(std::string_view name, std::string_view help,
+                                 const Labels& labels) {
+  return *series(MORTISE_METRIC_COUNTER, name, help, labels, {}).value();
+}
+
+Metric& MetricsRegistry::gauge(std::string_view name, std::string_view help, const Labels& labels) {
+  return *series(MORTISE_METRIC_GAUGE, name, help, labels, {}).value();
+}
+
+Metric& MetricsRegistry::histogram(std::string_view name, std::string_view help,
+                                   const std::vector<double>& bounds, const Labels& labels) {
+  return *series(MORTISE_METRIC_HISTOGRAM, name, help, labels, bounds).value();
+}
+
+void MetricsRegistry::add_collector(std::function<void()> collector) {
+  const std::lock_guard lock(collectors_mutex_);
+  collectors_.push_back(std::move(collector));
+}
+
+void MetricsRegistry::write_histogram(const std::string& name, const std::string& labels,
+                                      const Metric& m, std::string& out) {
+  const std::string prefix = labels.empty() ? "" : labels + ",";
+  uint64_t count = 0;
+  for (size_t i = 0; i <= m.bounds_.size(); ++i) {
+    count += m.buckets_[i].load(std::memory_order_relaxed);
+    std::string bound = prefix + "le=\"";
+    append_number(i < m.bounds_.size() ? m.bounds_[i] : INFINITY, bound);
+    append_sample(name + "_bucket", bound + "\"", static_cast<double>(count), out);
+  }
+  append_sample(name + "_sum", labels, m.value(), out);
+  append_sample(name + "_count", labels, static_cast<double>(count), out);
+}
+
+void MetricsRegistry::write(std::string& out) const {
+  {
+    const std::lock_guard lock(collectors_mutex_);
+    for (const auto& collector : collectors_) collector();
+  }
+  const std::lock_guard lock(mutex_);
+  for (const auto& [name, family] : families_) {
+    out += "# HELP " + name + " ";
+    append_escaped(family.help, false, out);
+    out += "\n# TYPE " + name + " " + kind_name(family.kind) + "\n";
+    for (const auto& [labels, metric] : family.series) {
+      if (family.kind == MORTISE_METRIC_HISTOGRAM) {
+        write_histogram(name, labels, *metric, out);
+      } else {
+        append_sample(name, labels, metric->value(), out);
+      }
+    }
+  }
+}
+
+}  // namespace mortise::loader
