@@ -1,0 +1,42 @@
+// Members of the cluster and their ids, computed as etcd computes them, so that a node started with the same
+// flags is the same member of the same cluster.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/base/status.h"
+
+namespace mortise::membership {
+
+struct Member {
+  uint64_t id = 0;
+  std::string name;  // Empty until the member has published its attributes.
+  std::vector<std::string> peer_urls;
+  std::vector<std::string> client_urls;
+  bool is_learner = false;
+};
+
+// The first 8 bytes of SHA-1 over the sorted peer URLs and the cluster token, big endian.
+uint64_t bootstrap_member_id(std::vector<std::string> peer_urls, std::string_view cluster_token);
+// The same over the ids of the founding members, ascending.
+uint64_t bootstrap_cluster_id(std::vector<uint64_t> member_ids);
+
+// Lower-case hex without padding, as ids stand in URLs and logs.
+std::string hex_id(uint64_t id);
+
+// etcdserverpb.Member.
+std::string encode_member(const Member& member);
+bool decode_member(std::string_view bytes, Member* member);
+
+// What a membership change in the log says of the member: the JSON of etcd's ConfChange context.
+struct ChangeContext {
+  Member member;
+  bool is_promote = false;
+};
+std::string encode_change_context(const ChangeContext& context);
+Result<ChangeContext> decode_change_context(std::string_view json);
+
+}  // namespace mortise::membership
