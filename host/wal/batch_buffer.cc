@@ -113,7 +113,7 @@ void BatchBuffer::finish() {
     ++records_;
   }
   finished_ = true;
-  // The padding is not part of the payload, so end_ goes back over it.
+  // The padding is not part of the payload, so end_ goes back over it; seal_batch() completes it.
   std::memset(extend(kBatchAlignBytes), 0, kBatchAlignBytes);
   end_ -= kBatchAlignBytes;
 }

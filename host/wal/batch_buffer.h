@@ -58,7 +58,7 @@ class BatchBuffer {
   static constexpr size_t kFrontBytes = kSegmentHeaderBytes + kBatchHeaderBytes + kCarriedBytesMax;
 
   char* extend(size_t bytes);  // Room for so many bytes at the end.
-  void finish();               // Appends the hard state and the padding's zeros.
+  void finish();               // Appends the hard state and zeros for padding.
   std::string_view seal_at(char* batch, size_t payload, BatchHeader& header, uint32_t chain,
                            uint32_t segment_crc, uint64_t offset);
 

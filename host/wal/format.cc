@@ -77,6 +77,7 @@ Status decode_segment_header(std::string_view bytes, const std::string& path,
 void seal_batch(BatchHeader& header, uint32_t chain, uint32_t segment_crc, uint64_t offset,
                 char* batch) {
   const std::string_view bytes(batch, batch_extent(header.payload_bytes));
+  batch[bytes.size() - 1] = kBatchEnd;
   store_le<uint32_t>(batch, kBatchMagic);
   store_le<uint32_t>(batch + kPayloadBytesAt, header.payload_bytes);
   store_le<uint64_t>(batch + kNumberAt, header.number);

@@ -2,7 +2,7 @@
 // with a worked example; this file and that page change together.
 //
 //   segment: [ segment header, 64 ][ batch ][ batch ] ... zeros to the end of the file
-//   batch:   [ batch header, 32 ][ record ][ record ] ... zeros to a multiple of 32
+//   batch:   [ batch header, 32 ][ record ][ record ] ... zeros [ end byte ], a multiple of 32
 //   record:  [ type u8 | tag u8 | zero u16 | body bytes u32 ][ body ]
 //
 // Batches start at multiples of 32, so a batch header never lies across a sector border: a sector
@@ -26,6 +26,7 @@ inline constexpr uint32_t kBatchMagic = 0x5441424d;  // "MBAT"
 inline constexpr size_t kSegmentHeaderBytes = 64;
 inline constexpr size_t kBatchHeaderBytes = 32;
 inline constexpr size_t kBatchAlignBytes = 32;
+inline constexpr char kBatchEnd = 0x5a;  // The last byte of a batch, to see that it is whole.
 inline constexpr size_t kSectorBytes = 512;
 inline constexpr size_t kRecordHeaderBytes = 8;
 inline constexpr size_t kEntryPrefixBytes = 16;
@@ -86,12 +87,13 @@ struct BatchHeader {
 };
 
 inline uint64_t batch_extent(uint64_t payload_bytes) {
-  return (kBatchHeaderBytes + payload_bytes + kBatchAlignBytes - 1) & ~(kBatchAlignBytes - 1);
+  const uint64_t bytes = kBatchHeaderBytes + payload_bytes + sizeof kBatchEnd;
+  return (bytes + kBatchAlignBytes - 1) & ~(kBatchAlignBytes - 1);
 }
 
 // Completes the batch of batch_extent(header.payload_bytes) bytes at `batch`, whose payload and
-// padding are in place, for file offset `offset`: counts its zero sectors, continues `chain` into
-// header.chain, and writes the header's 32 bytes.
+// padding are in place, for file offset `offset`: sets the end byte, counts the zero sectors,
+// continues `chain` into header.chain, and writes the header's 32 bytes.
 void seal_batch(BatchHeader& header, uint32_t chain, uint32_t segment_crc, uint64_t offset,
                 char* batch);
 // False if the 32 bytes are not a batch header written for this segment and this offset.

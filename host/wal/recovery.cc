@@ -135,6 +135,9 @@ Status Recovery::judge_tail(SegmentReader& reader, bool bad) {
                                  ", yet a later batch was written at offset " +
                                  std::to_string(rest.later_batch_at));
   }
+  if (bad && reader.damage().in_header && !rest.all_zero) {
+    return reader.refuse(at, reader.damage().reason);
+  }
   tail_.torn = bad || !rest.all_zero;
   if (tail_.torn) {
     recovered_.torn_segment = reader.path();

@@ -15,9 +15,12 @@ Status SegmentReader::refuse(uint64_t offset, const std::string& what) const {
 }
 
 Result<std::string_view> SegmentReader::view(uint64_t offset, size_t size) {
+  size = offset < file_bytes_ ? std::min<uint64_t>(size, file_bytes_ - offset) : 0;
+  if (size == 0) return std::string_view();
   const bool inside = offset >= window_offset_ && offset + size <= window_offset_ + window_bytes_;
   if (!inside) {
-    const size_t wanted = std::max(size, kReadAheadBytes);
+    const size_t ahead = std::min<uint64_t>(kReadAheadBytes, file_bytes_ - offset);
+    const size_t wanted = std::max(size, ahead);
     if (wanted > window_capacity_) {
       window_.reset(new char[wanted]);
       window_capacity_ = wanted;
@@ -31,6 +34,7 @@ Result<std::string_view> SegmentReader::view(uint64_t offset, size_t size) {
 }
 
 Status SegmentReader::read_header() {
+  MORTISE_ASSIGN_OR_RETURN(file_bytes_, file_.size());
   MORTISE_ASSIGN_OR_RETURN(const std::string_view bytes, view(0, kSegmentHeaderBytes));
   MORTISE_RETURN_IF_ERROR(decode_segment_header(bytes, path_, &header_));
   next_number_ = header_.first_batch;
@@ -38,8 +42,9 @@ Status SegmentReader::read_header() {
   return Status();
 }
 
-SegmentReader::Step SegmentReader::bad(std::string reason, bool may_be_torn, uint64_t scan_from) {
-  damage_ = {std::move(reason), may_be_torn, scan_from};
+SegmentReader::Step SegmentReader::bad(std::string reason, bool may_be_torn, bool in_header,
+                                       uint64_t scan_from) {
+  damage_ = {std::move(reason), may_be_torn, in_header, scan_from};
   return Step::kBad;
 }
 
@@ -48,16 +53,17 @@ Result<SegmentReader::Step> SegmentReader::next() {
   if (all_zero(head)) return Step::kEnd;
   const uint64_t after_header = offset_ + kBatchHeaderBytes;
   if (head.size() < kBatchHeaderBytes) {
-    return bad("the file ends inside a batch header", true, after_header);
+    return bad("the file ends inside a batch header", true, true, after_header);
   }
   BatchHeader& header = batch_.header;
   if (!decode_batch_header(head.data(), header_.crc, offset_, &header)) {
-    return bad("batch header checksum mismatch", false, after_header);
+    const bool cut_short = head.back() == 0;
+    return bad("batch header checksum mismatch", cut_short, true, after_header);
   }
   if (header.number != next_number_) {
     return bad("batch " + std::to_string(header.number) + " where batch " +
                    std::to_string(next_number_) + " belongs",
-               false, after_header);
+               false, true, after_header);
   }
   MORTISE_ASSIGN_OR_RETURN(const std::string_view bytes,
                            view(offset_, batch_extent(header.payload_bytes)));
@@ -68,12 +74,15 @@ SegmentReader::Step SegmentReader::check_batch(std::string_view bytes) {
   const BatchHeader& header = batch_.header;
   const uint64_t extent = batch_extent(header.payload_bytes);
   const std::string name = "batch " + std::to_string(header.number);
-  if (bytes.size() < extent) return bad("the file ends inside " + name, true, offset_ + extent);
+  if (bytes.size() < extent) {
+    return bad("the file ends inside " + name, true, false, offset_ + extent);
+  }
   if (batch_chain(chain_, bytes) != header.chain) {
     // A sector that did not reach the disk reads as zeros in a preallocated file. The header says
     // how many of its sectors are zeros by nature; more of them tell tearing from damage.
-    const bool lost_sectors = count_zero_sectors(bytes, offset_) > header.zero_sectors;
-    return bad(name + " checksum mismatch", lost_sectors, offset_ + extent);
+    // A full disk may cut at any byte: then the end byte is missing.
+    const bool lost = bytes.back() == 0 || count_zero_sectors(bytes, offset_) > header.zero_sectors;
+    return bad(name + " checksum mismatch", lost, false, offset_ + extent);
   }
   batch_.offset = offset_;
   batch_.bytes = bytes;

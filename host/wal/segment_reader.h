@@ -41,8 +41,11 @@ class SegmentReader {
 
   struct Damage {
     std::string reason;
-    bool may_be_torn = false;  // Sectors of it are missing, as after a power loss while writing.
-    uint64_t scan_from = 0;    // Where a batch written after it could begin.
+    // Part of it is missing, as after a write that a power loss or a full disk cut short; in the
+    // header only if nothing but zeros follow it.
+    bool may_be_torn = false;
+    bool in_header = false;
+    uint64_t scan_from = 0;  // Where a batch written after it could begin.
   };
   const Damage& damage() const { return damage_; }
 
@@ -63,11 +66,12 @@ class SegmentReader {
  private:
   // Up to `size` bytes at `offset`, fewer at the end of the file. Until the next call.
   Result<std::string_view> view(uint64_t offset, size_t size);
-  Step bad(std::string reason, bool may_be_torn, uint64_t scan_from);
+  Step bad(std::string reason, bool may_be_torn, bool in_header, uint64_t scan_from);
   Step check_batch(std::string_view bytes);
 
   File& file_;
   const std::string path_;
+  uint64_t file_bytes_ = 0;
   SegmentHeader header_;
   uint64_t offset_ = kSegmentHeaderBytes;
   uint64_t next_number_ = 0;

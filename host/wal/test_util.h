@@ -140,7 +140,7 @@ struct Bounds {
 inline std::vector<Bounds> batch_bounds(SimDisk& disk, const std::string& path) {
   std::vector<Bounds> bounds;
   auto file = disk.open_file(path, OpenMode::kRead);
-  EXPECT_TRUE(file.ok());
+  MORTISE_CHECK(file.ok(), "the segment must open");
   SegmentReader reader(**file, path);
   EXPECT_TRUE(reader.read_header().ok());
   while (true) {
