@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "host/config/feature_gates.h"
 #include "host/config/go_syntax.h"
@@ -21,22 +24,58 @@ Status wrong_type(const std::string& key, const YAML::Node& node, std::string_vi
                  ": expected " + std::string(wanted) + ", found " + found);
 }
 
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return text;
+}
+
+std::optional<bool> plain_bool(const YAML::Node& node) {
+  const std::string word = node.IsScalar() && !is_quoted(node) ? lower(node.Scalar()) : "";
+  for (const std::string_view yes : {"true", "yes", "on", "y"}) {
+    if (word == yes) return true;
+  }
+  for (const std::string_view no : {"false", "no", "off", "n"}) {
+    if (word == no) return false;
+  }
+  return std::nullopt;
+}
+
+// Decimal numbers with a point or an exponent; not hexadecimal ones, nor "inf" and "nan".
+std::optional<double> plain_float(const YAML::Node& node) {
+  if (!node.IsScalar() || is_quoted(node)) return std::nullopt;
+  const std::string& text = node.Scalar();
+  if (text.empty() || text.find_first_not_of("+-.0123456789eE") != std::string::npos)
+    return std::nullopt;
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  if (end != text.c_str() + text.size()) return std::nullopt;
+  return value;
+}
+
+// A plain 5 or true is no string, as in etcd: what it was meant to look like is lost.
 Result<std::string> string_of(const std::string& key, const YAML::Node& node) {
   if (!node.IsScalar()) return wrong_type(key, node, "a string");
+  const bool plain = !is_quoted(node);
+  if (plain && (plain_bool(node) || plain_float(node) || parse_int(node.Scalar()).ok())) {
+    return wrong_type(key, node, "a string (in quotes)");
+  }
   return node.Scalar();
 }
 
 Result<Data> bool_of(const std::string& key, const YAML::Node& node) {
-  std::string word = node.IsScalar() && !is_quoted(node) ? node.Scalar() : "";
-  std::transform(word.begin(), word.end(), word.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  for (const std::string_view yes : {"true", "yes", "on", "y"}) {
-    if (word == yes) return Data(true);
-  }
-  for (const std::string_view no : {"false", "no", "off", "n"}) {
-    if (word == no) return Data(false);
-  }
-  return wrong_type(key, node, "true or false");
+  const auto value = plain_bool(node);
+  if (!value) return wrong_type(key, node, "true or false");
+  return Data(*value);
+}
+
+// 10.0 and 1e3 are integers in JSON's eyes. The bound keeps every value exact.
+std::string integer_text(const YAML::Node& node) {
+  constexpr double kExact = 9007199254740992.0;
+  const auto value = plain_float(node);
+  if (!value || node.Scalar().find_first_of(".eE") == std::string::npos) return node.Scalar();
+  if (*value != std::floor(*value) || std::fabs(*value) > kExact) return node.Scalar();
+  return std::to_string(static_cast<int64_t>(*value));
 }
 
 Result<Data> number_of(const Option& option, const std::string& key, const YAML::Node& node) {
@@ -47,11 +86,11 @@ Result<Data> number_of(const Option& option, const std::string& key, const YAML:
                                                                  : "a non-negative integer";
   if (!plain) return wrong_type(key, node, wanted);
   if (!is_signed) {
-    const auto value = parse_uint(node.Scalar(), option.kind == Kind::kUint32 ? 32 : 64);
+    const auto value = parse_uint(integer_text(node), option.kind == Kind::kUint32 ? 32 : 64);
     if (!value.ok()) return wrong_type(key, node, wanted);
     return Data(value.value());
   }
-  const auto value = parse_int(node.Scalar());
+  const auto value = parse_int(integer_text(node));
   if (!value.ok()) return wrong_type(key, node, wanted);
   if (option.kind == Kind::kDuration) return Data(std::chrono::nanoseconds(value.value()));
   return Data(value.value());
@@ -96,12 +135,6 @@ Result<std::string> options_of(const std::string& key, const YAML::Node& node) {
   return parsed.value();
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return text;
-}
-
 bool is_section(const std::string& path) {
   const auto table = options();
   return std::any_of(table.begin(), table.end(),
@@ -140,7 +173,9 @@ class FileReader {
   // Keys are matched as etcd's JSON decoder does: exactly, else without regard to case.
   Status read_map(const std::string& prefix, const YAML::Node& map) {
     for (const auto& entry : map) {
-      if (!entry.first.IsScalar()) return wrong_type(prefix, entry.first, "a key");
+      if (!entry.first.IsScalar()) {
+        return wrong_type(prefix.empty() ? "top level" : prefix, entry.first, "a key");
+      }
       const std::string given = prefix + entry.first.Scalar();
       if (given == "plugins") continue;
       const std::string path = find_option_by_yaml(given) >= 0 ? given : lower(given);
@@ -201,6 +236,7 @@ class FileReader {
       const std::string shown = key == "advertise-client-urls" ? "advertise-peer-urls" : key;
       parse_.stderr_text = "unexpected error setting up " + shown + ": " + status.message() + "\n";
     }
+    if (option.kind == Kind::kOrigins) return invalid(key + ": " + status.message());
     return status;
   }
 

@@ -139,6 +139,15 @@ TEST(ConfigFile, KeysAreFoundWithoutRegardToCase) {
   EXPECT_EQ(run_file("Name: m7").config.name, "m7");
 }
 
+TEST(ConfigFile, Numbers) {
+  for (const char* text : {"1e3", "1000.0", "0x3e8", "1_000", "1000"}) {
+    EXPECT_EQ(run_file("snapshot-count: " + std::string(text)).config.snapshot_count, 1000u)
+        << text;
+  }
+  EXPECT_EQ(run_file("quota-backend-bytes: -5").config.quota_backend_bytes, -5);
+  EXPECT_EQ(run_file("name: 'yes'").config.name, "yes");
+}
+
 TEST(ConfigFile, Errors) {
   const struct {
     const char* content;
@@ -158,6 +167,13 @@ TEST(ConfigFile, Errors) {
       {"pre-vote: 1", "pre-vote: expected true or false, found \"1\""},
       {"grpc-keepalive-timeout: 5s",
        "grpc-keepalive-timeout: expected an integer of nanoseconds, found \"5s\""},
+      {"name: 5", "name: expected a string (in quotes), found \"5\""},
+      {"name: yes", "name: expected a string (in quotes), found \"yes\""},
+      {"name: 1.50", "name: expected a string (in quotes), found \"1.50\""},
+      {"log-outputs: [5]", "log-outputs: expected a string (in quotes), found \"5\""},
+      {"? [a]\n: b", "top level: expected a key, found a list"},
+      {"cors: x", "cors: URL scheme must be http, https, unix, or unixs: x"},
+      {"snapshot-count: 1e-3", "snapshot-count: expected a non-negative integer, found \"1e-3\""},
       {"log-outputs: stderr", "log-outputs: expected a list, found \"stderr\""},
       {"log-outputs: [[a]]", "log-outputs: expected a string, found a list"},
       {"peer-transport-security: x", "invalid peer-transport-security"},

@@ -550,7 +550,7 @@ TEST(NotYet, AcceptedValues) {
       {"--enable-grpc-gateway=false"},
       {"--backend-bbolt-freelist-type="},
       {"--cors=*", "--host-whitelist="},
-      {"--log-level=WARN", "--log-format="},
+      {"--log-level=Warn", "--log-format="},
       {"--initial-cluster=default=http://a:1,default=http://b:1"},
   };
   for (const Strings& flags : kTests) {

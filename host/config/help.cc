@@ -43,17 +43,19 @@ std::string option_help(const Option& option) {
   return text;
 }
 
-// In a Markdown table '|' would end the cell.
+// In a Markdown table '|' would end the cell, and <x> would be taken for a tag.
 std::string cell(std::string_view text) {
   std::string out;
   for (const char c : text) {
     if (c == '|') out += '\\';
-    out += c;
+    out += c == '<' ? "&lt;" : std::string(1, c);
   }
   return out;
 }
 
-std::string code(std::string_view text) { return text.empty() ? "" : "`" + cell(text) + "`"; }
+std::string code(std::string_view text) {
+  return text.empty() ? "" : "`" + std::string(text) + "`";
+}
 
 void append_table(Group group, bool flags, std::string& out) {
   out += "### " + std::string(group_title(group)) + "\n\n";

@@ -47,25 +47,35 @@ Status check_port(std::string_view whole, std::string_view colon_port) {
 }
 
 Status check_host(std::string_view whole, std::string_view host) {
+  constexpr std::string_view kRefused = " \\^`{|}";
   for (const char c : host) {
-    if (c == ' ' || c == '<' || c == '>' || c == '"' || c == '\\' || c == '^' || c == '`' ||
-        c == '{' || c == '|' || c == '}') {
+    if (kRefused.find(c) != std::string_view::npos) {
       return bad_url(whole,
                      "invalid character " + quote(std::string_view(&c, 1)) + " in host name");
     }
-    if (c == '%')
+    if (c == '%') {
       return bad_url(whole, "invalid URL escape " + quote(host.substr(host.find('%'), 3)));
+    }
   }
   return {};
+}
+
+// What stands in brackets: an IPv6 address, perhaps with a zone.
+Status check_literal(std::string_view whole, std::string_view literal) {
+  unsigned char address[16];
+  const std::string text(literal.substr(0, literal.find('%')));
+  if (inet_pton(AF_INET6, text.c_str(), address) == 1) return {};
+  return bad_url(whole, "invalid host: ParseAddr(" + quote(literal) + "): unable to parse IP");
 }
 
 Status check_authority(std::string_view whole, std::string_view authority) {
   if (!authority.empty() && authority.front() == '[') {
     const size_t close = authority.rfind(']');
     if (close == std::string_view::npos) return bad_url(whole, "missing ']' in host");
-    return check_port(whole, authority.substr(close + 1));
+    MORTISE_RETURN_IF_ERROR(check_port(whole, authority.substr(close + 1)));
+    return check_literal(whole, authority.substr(1, close - 1));
   }
-  const size_t colon = authority.rfind(':');
+  const size_t colon = authority.find(':');
   if (colon != std::string_view::npos) {
     MORTISE_RETURN_IF_ERROR(check_port(whole, authority.substr(colon)));
     authority = authority.substr(0, colon);

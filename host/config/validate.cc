@@ -1,6 +1,7 @@
 #include "host/config/validate.h"
 
 #include <algorithm>
+#include <cctype>
 #include <nlohmann/json.hpp>
 
 #include "host/config/feature_gates.h"
@@ -30,12 +31,8 @@ Status validate_log_rotation(const Values& values, const StringList& outputs) {
 }
 
 bool is_log_level(std::string level) {
-  const bool upper =
-      std::none_of(level.begin(), level.end(), [](char c) { return c >= 'a' && c <= 'z'; });
-  if (upper) {
-    std::transform(level.begin(), level.end(), level.begin(),
-                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  }
+  std::transform(level.begin(), level.end(), level.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   for (const std::string_view known :
        {"", "debug", "info", "warn", "warning", "error", "dpanic", "panic", "fatal"}) {
     if (level == known) return true;
