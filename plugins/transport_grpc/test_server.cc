@@ -29,6 +29,46 @@ const mortise_transport_v1* load_table() {
   return static_cast<const mortise_transport_v1*>(plugin->interfaces[0].table);
 }
 
+sockaddr_in loopback(uint16_t port) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port = htons(port);
+  return address;
+}
+
+int listen_on_loopback(uint16_t& port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address = loopback(0);
+  socklen_t size = sizeof(address);
+  EXPECT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  EXPECT_EQ(listen(fd, 1024), 0);
+  EXPECT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  port = ntohs(address.sin_port);
+  return fd;
+}
+
+int connect_to_loopback(uint16_t port) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const sockaddr_in address = loopback(port);
+  EXPECT_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
+  return fd;
+}
+
+void close_with_reset(int fd) {
+  const linger at_once{1, 0};
+  setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  close(fd);
+}
+
+// Moves what has arrived; false at the end.
+bool copy_some(int from, int to) {
+  char bytes[4096];
+  const ssize_t got = recv(from, bytes, sizeof(bytes), MSG_DONTWAIT);
+  if (got < 0) return errno == EAGAIN;
+  return got > 0 && send(to, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) == got;
+}
+
 }  // namespace
 
 const mortise_transport_v1& transport_table() {
@@ -43,15 +83,7 @@ TestServer::TestServer(FakeHost& host, std::string_view config_json) : host_(hos
   EXPECT_EQ(table.create(host.host(), sdk::bytes(config_json), &transport_, &error), MORTISE_OK)
       << error.message;
   EXPECT_EQ(table.start(transport_, &error), MORTISE_OK) << error.message;
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), size), 0);
-  EXPECT_EQ(listen(listener_, 1024), 0);
-  EXPECT_EQ(getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size), 0);
-  port_ = ntohs(address.sin_port);
+  listener_ = listen_on_loopback(port_);
   thread_ = std::thread([this] { accept_all(); });
 }
 
@@ -183,6 +215,51 @@ grpc::Status ClientStream::finish() {
   call_->Finish(&status, nullptr);
   wait();
   return status;
+}
+
+RawClient::RawClient(uint16_t port) : fd_(connect_to_loopback(port)) {}
+
+RawClient::~RawClient() { close(fd_); }
+
+void RawClient::send(std::string_view bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+
+void RawClient::shutdown_writes() { shutdown(fd_, SHUT_WR); }
+
+std::string RawClient::read_to_end() {
+  std::string out;
+  char bytes[4096];
+  for (;;) {
+    const ssize_t got = recv(fd_, bytes, sizeof(bytes), 0);
+    if (got <= 0) return out;
+    out.append(bytes, static_cast<size_t>(got));
+  }
+}
+
+Relay::Relay(uint16_t server_port) : listener_(listen_on_loopback(port_)) {
+  thread_ = std::thread([this, server_port] { run(server_port); });
+}
+
+Relay::~Relay() {
+  if (thread_.joinable()) reset();
+}
+
+void Relay::reset() {
+  stopping_ = true;
+  thread_.join();
+}
+
+void Relay::run(uint16_t server_port) {
+  const int client = accept(listener_, nullptr, nullptr);
+  close(listener_);  // A client that tries again is refused.
+  const int server = connect_to_loopback(server_port);
+  bool open = true;
+  while (open && !stopping_) {
+    pollfd waiting[] = {{client, POLLIN, 0}, {server, POLLIN, 0}};
+    poll(waiting, 2, 10);
+    open = copy_some(client, server) && copy_some(server, client);
+  }
+  close_with_reset(client);
+  close_with_reset(server);
 }
 
 }  // namespace mortise::transport_grpc

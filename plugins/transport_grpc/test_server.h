@@ -80,6 +80,38 @@ class ClientStream {
   bool finished_ = false;
 };
 
+// A plain TCP client.
+class RawClient {
+ public:
+  explicit RawClient(uint16_t port);
+  ~RawClient();
+  void send(std::string_view bytes);
+  void shutdown_writes();
+  // What the server sends until it closes the connection, whichever way.
+  std::string read_to_end();
+
+ private:
+  int fd_ = -1;
+};
+
+// Stands between one client and the server, so that the connection can be cut without a good-bye.
+class Relay {
+ public:
+  explicit Relay(uint16_t server_port);
+  ~Relay();
+  uint16_t port() const { return port_; }
+  // Both sides get a TCP reset.
+  void reset();
+
+ private:
+  void run(uint16_t server_port);
+
+  uint16_t port_ = 0;
+  int listener_ = -1;
+  std::atomic<bool> stopping_{false};
+  std::thread thread_;
+};
+
 std::string to_string(const grpc::ByteBuffer& buffer);
 grpc::ByteBuffer to_byte_buffer(std::string_view text);
 
