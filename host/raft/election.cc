@@ -43,7 +43,7 @@ void Machine::check_quorum() {
     become_follower(term_, kNoNode);
     return;
   }
-  for (auto& [id, peer] : peers_) peer.recent_active = false;
+  for (auto& [id, peer] : peers_) peer.recent_active = id == config_.id;
 }
 
 bool Machine::promotable() const {

@@ -117,6 +117,7 @@ Status Machine::propose_entries(const std::vector<EntryRef>& entries) {
     const Result<MembershipChange> change = decode_membership(entry->type, entry->data);
     MORTISE_CHECK(change.ok(), "membership proposals are checked before");
     if (!membership_refusal(change.value()).empty()) {
+      uncommitted_bytes_ -= entry->data.size();
       append_own(EntryType::kNormal, {});
       continue;
     }
@@ -237,8 +238,11 @@ void Machine::adopt_membership(ConfState conf) {
     return;
   }
   if (transferee_ != kNoNode && !is_voter(conf_, transferee_)) transferee_ = kNoNode;
-  if (!maybe_commit() && peers_.size() > 1) {
-    append_due_ = std::max(append_due_, AppendDue::kEntries);
+  if (!maybe_commit()) {
+    // New members need not wait for the next proposal or heartbeat.
+    for (auto& [id, peer] : peers_) {
+      if (id != config_.id) maybe_send_append(id, peer, false);
+    }
   }
   release_pending_reads();
   confirm_reads();

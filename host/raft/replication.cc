@@ -13,7 +13,9 @@ void Machine::flush_appends() {
   if (due == AppendDue::kNone || role_ != Role::kLeader) return;
   for (auto& [id, peer] : peers_) {
     if (id == config_.id) continue;
-    maybe_send_append(id, peer, due == AppendDue::kCommit);
+    const bool tell_commit =
+        due == AppendDue::kCommit && peer.can_bump_commit(log_.committed());
+    maybe_send_append(id, peer, tell_commit);
     while (maybe_send_append(id, peer, false)) {
     }
   }
@@ -107,7 +109,9 @@ void Machine::handle_append_response(const Message& message) {
   } else {
     peer.inflights.free_to(message.index);
   }
-  if (!maybe_commit() && peer.can_bump_commit(log_.committed())) {
+  // If the commit index has just moved, the next Ready tells everyone.
+  if (!maybe_commit() && append_due_ != AppendDue::kCommit &&
+      peer.can_bump_commit(log_.committed())) {
     maybe_send_append(message.from, peer, true);
   }
   while (maybe_send_append(message.from, peer, false)) {

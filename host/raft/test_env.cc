@@ -180,8 +180,7 @@ void Env::crash(NodeId id, uint64_t durable_applied) {
   node.writing.clear();
   node.applying.clear();
   MORTISE_CHECK(durable_applied <= node.applied, "applied index of the future");
-  // What the log no longer holds cannot be applied again.
-  node.applied = std::max(durable_applied, node.disk.first_index() - 1);
+  node.applied = std::max(durable_applied, node.applied_floor);
   node.persisted = 0;
 }
 
@@ -229,6 +228,8 @@ uint64_t Env::persist(NodeId id, size_t count) {
     if (ready.snapshot) {
       // An installed snapshot is durable together with its place in the log.
       MORTISE_CHECK(ready.snapshot->index > node.applied, "snapshot behind the applied index");
+      node.applied_floor = ready.snapshot->index;
+      node.confs[ready.snapshot->index] = ready.snapshot->conf_state;
     }
     number = ready.number;
     for (Message& m : ready.messages_after_persist) after.push_back(std::move(m));
@@ -256,7 +257,6 @@ uint64_t Env::apply(NodeId id, size_t count) {
     node.applying.pop_front();
     if (batch.snapshot) {
       node.applied = batch.snapshot->index;
-      node.confs[node.applied] = batch.snapshot->conf_state;
     }
     for (const EntryRef& entry : batch.entries) {
       MORTISE_CHECK(entry->index == node.applied + 1, "entry to apply out of order");
@@ -284,6 +284,7 @@ void Env::compact(NodeId id, uint64_t index) {
   snapshot->term = *node.view->term(node.applied);
   snapshot->conf_state = std::prev(node.confs.upper_bound(node.applied))->second;
   node.snapshot = snapshot;
+  node.applied_floor = node.applied;
   node.view->set_snapshot(snapshot);
   node.view->compact(index);
   if (index <= node.disk.last_index()) node.disk.compact(index);

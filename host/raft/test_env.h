@@ -40,7 +40,10 @@ class Env {
   // `kCorruption` and the like come from Core::create.
   Status add(const Options& options);
   Core& core(NodeId id) { return *nodes_.at(id).core; }
-  bool alive(NodeId id) const { return nodes_.at(id).core != nullptr; }
+  bool alive(NodeId id) const {
+    const auto at = nodes_.find(id);
+    return at != nodes_.end() && at->second.core != nullptr;
+  }
   std::vector<NodeId> ids() const;
 
   // Takes a Ready; `messages` go on the network. Nothing if there is none.
@@ -59,13 +62,20 @@ class Env {
 
   std::deque<Message>& network() { return network_; }
   void cut(NodeId id, bool is_cut) { nodes_.at(id).cut = is_cut; }
-  bool is_cut(NodeId id) const { return nodes_.at(id).cut; }
+  bool is_cut(NodeId id) const {
+    const auto at = nodes_.find(id);
+    return at != nodes_.end() && at->second.cut;
+  }
   Status deliver(const Message& message);
 
   const std::string& data_at(uint64_t index) const { return applied_.at(index).data; }
   uint64_t max_applied() const { return applied_.empty() ? 0 : applied_.rbegin()->first; }
   const std::map<uint64_t, Entry>& applied() const { return applied_; }
-  // The membership entry's change that `apply` was given last makes this hold an error.
+  const ConfState& conf(NodeId id) const {
+    const Node& node = nodes_.at(id);
+    return std::prev(node.confs.upper_bound(node.applied))->second;
+  }
+  // What apply_membership() refused last.
   const Status& apply_error() const { return apply_error_; }
 
  private:
@@ -85,6 +95,7 @@ class Env {
     std::deque<ToApply> applying;
     uint64_t persisted = 0;
     uint64_t applied = 0;
+    uint64_t applied_floor = 0;  // A snapshot on the disk holds at least this.
     std::map<uint64_t, ConfState> confs;  // By the index from which it holds.
     SnapshotRef snapshot;
     bool cut = false;
