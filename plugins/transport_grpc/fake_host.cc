@@ -42,14 +42,15 @@ bool FakeCall::wait_cancelled() {
 
 class FakeStream::Use {
  public:
-  explicit Use(FakeStream* stream) : stream_(stream) {
+  explicit Use(FakeStream* stream) : stream_(stream->self_) {
     EXPECT_FALSE(stream_->end_begun_) << "a call after on_end has begun";
     EXPECT_EQ(stream_->users_.fetch_add(1), 0) << "two threads in one stream";
   }
   ~Use() { --stream_->users_; }
 
  private:
-  FakeStream* const stream_;
+  // The host may end the stream in here.
+  const std::shared_ptr<FakeStream> stream_;
 };
 
 FakeStream::FakeStream(FakeHost* host, const mortise_caller* caller_,
