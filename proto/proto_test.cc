@@ -1,5 +1,5 @@
-// Pins wire bytes worked out by hand, and the names and kinds of the RPCs. Existing clients and logs
-// depend on both.
+// Pins wire bytes worked out by hand, and the names and kinds of the RPCs. Existing clients and
+// logs depend on both.
 #include <gtest/gtest.h>
 
 #include <string>

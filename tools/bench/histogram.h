@@ -19,8 +19,8 @@ class Histogram {
   uint64_t min() const { return count_ == 0 ? 0 : min_; }
   uint64_t max() const { return max_; }
   double mean() const;
-  // The smallest recorded value (rounded up to its step) that at least `quantile` of all values do not
-  // exceed. `quantile` is between 0 and 1; 0 if nothing was recorded.
+  // The smallest recorded value (rounded up to its step) that at least `quantile` of all values do
+  // not exceed. `quantile` is between 0 and 1; 0 if nothing was recorded.
   uint64_t quantile(double quantile) const;
 
  private:

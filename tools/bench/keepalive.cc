@@ -80,9 +80,8 @@ class KeepAliveCaller : public Caller {
   int64_t first_id_;
   int leases_;
   std::optional<grpc::ClientContext> context_;
-  std::unique_ptr<
-      grpc::ClientAsyncReaderWriter<etcdserverpb::LeaseKeepAliveRequest,
-                                    etcdserverpb::LeaseKeepAliveResponse>>
+  std::unique_ptr<grpc::ClientAsyncReaderWriter<etcdserverpb::LeaseKeepAliveRequest,
+                                                etcdserverpb::LeaseKeepAliveResponse>>
       stream_;
   etcdserverpb::LeaseKeepAliveRequest request_;
   etcdserverpb::LeaseKeepAliveResponse response_;
@@ -96,8 +95,8 @@ class KeepAliveCaller : public Caller {
 
 LoadResult run_keepalive(const Channels& channels, const Load& load, int64_t first_id, int leases) {
   return run_load(load, [&](int, int number, grpc::CompletionQueue* queue) {
-    return std::make_unique<KeepAliveCaller>(channels[static_cast<size_t>(number) % channels.size()],
-                                             queue, first_id, leases);
+    return std::make_unique<KeepAliveCaller>(
+        channels[static_cast<size_t>(number) % channels.size()], queue, first_id, leases);
   });
 }
 

@@ -106,7 +106,8 @@ uint64_t KeyPicker::pick(uint64_t sequence) {
     case Distribution::kZipf:
       break;
   }
-  // The popular keys lie apart, as they do in practice; neighbours would share cache lines and pages.
+  // The popular keys lie apart, as they do in practice; neighbours would share cache lines and
+  // pages.
   __extension__ const unsigned __int128 rank = zipf_.sample(&random_) - 1;
   return static_cast<uint64_t>(rank * scatter_ % space_);
 }

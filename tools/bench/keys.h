@@ -1,6 +1,6 @@
-// Which key a request uses. Keys are numbers 0..space-1 written as decimals of a fixed width, so that
-// their order is that of the numbers and a range of them can be foreseen.
-// A KeyPicker belongs to one thread; equal seeds give equal sequences.
+// Which key a request uses. Keys are numbers 0..space-1 written as decimals of a fixed width, so
+// that their order is that of the numbers and a range of them can be foreseen. A KeyPicker belongs
+// to one thread; equal seeds give equal sequences.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +24,8 @@ class Random {
 
 enum class Distribution { kSequential, kUniform, kZipf };
 
-// Ranks 1..n with probability proportional to 1/rank^exponent, by rejection-inversion: constant time and
-// no table, for any n. The exponent must be above 0.
+// Ranks 1..n with probability proportional to 1/rank^exponent, by rejection-inversion: constant
+// time and no table, for any n. The exponent must be above 0.
 class Zipf {
  public:
   Zipf(uint64_t n, double exponent);

@@ -9,7 +9,8 @@
 namespace mortise::bench {
 namespace {
 
-std::vector<uint64_t> counts(Distribution distribution, uint64_t space, double exponent, int samples) {
+std::vector<uint64_t> counts(Distribution distribution, uint64_t space, double exponent,
+                             int samples) {
   KeyPicker picker(distribution, space, exponent, 7);
   std::vector<uint64_t> out(space);
   for (int i = 0; i < samples; ++i) {
@@ -77,7 +78,8 @@ TEST(Zipf, FollowsTheLaw) {
     for (uint64_t k = 1; k <= kN; ++k) norm += std::pow(static_cast<double>(k), -exponent);
     for (uint64_t k = 1; k <= kN; ++k) {
       const double expected = kSamples * std::pow(static_cast<double>(k), -exponent) / norm;
-      EXPECT_NEAR(seen[k], expected, 6 * std::sqrt(expected) + 1) << "rank " << k << " s " << exponent;
+      EXPECT_NEAR(seen[k], expected, 6 * std::sqrt(expected) + 1)
+          << "rank " << k << " s " << exponent;
     }
   }
 }

@@ -1,8 +1,9 @@
 // Drives callers: starts requests when they are due, measures them, stops at the end of the run.
 //
-// Each thread has one completion queue and its share of the callers. A run with a rate has a schedule:
-// request n is due at start + n/rate. If a request is late because no caller was free, its latency counts
-// from when it was due, so that a slow server cannot hide behind the requests it kept from being sent.
+// Each thread has one completion queue and its share of the callers. A run with a rate has a
+// schedule: request n is due at start + n/rate. If a request is late because no caller was free,
+// its latency counts from when it was due, so that a slow server cannot hide behind the requests it
+// kept from being sent.
 #pragma once
 
 #include <grpcpp/completion_queue.h>
@@ -27,7 +28,7 @@ struct ErrorCount {
 };
 
 struct Stats {
-  Histogram reads;   // Nanoseconds, of requests that succeeded.
+  Histogram reads;  // Nanoseconds, of requests that succeeded.
   Histogram writes;
   uint64_t keys_read = 0;
   std::map<std::string, ErrorCount> errors;  // By the status code's name.
@@ -60,12 +61,12 @@ class Caller {
 struct Load {
   int clients = 1;
   int threads = 1;
-  uint64_t total = 0;       // Ends the run if duration_s is 0.
+  uint64_t total = 0;  // Ends the run if duration_s is 0.
   double duration_s = 0;
   double rate = 0;
   uint64_t max_errors = 0;  // 0: no limit.
   double timeout_s = 30;
-  std::string progress;     // Start of the progress lines on stderr; empty: none.
+  std::string progress;  // Start of the progress lines on stderr; empty: none.
 };
 
 struct LoadResult {
@@ -73,13 +74,15 @@ struct LoadResult {
   double elapsed_s = 0;
 };
 
-// Makes caller `number`, which thread `thread` will run on `queue`. Called before the threads start.
-using CallerFactory = std::function<std::unique_ptr<Caller>(int thread, int number,
-                                                            grpc::CompletionQueue* queue)>;
+// Makes caller `number`, which thread `thread` will run on `queue`. Called before the threads
+// start.
+using CallerFactory =
+    std::function<std::unique_ptr<Caller>(int thread, int number, grpc::CompletionQueue* queue)>;
 
 LoadResult run_load(const Load& load, const CallerFactory& make_caller);
 
-// Ends the run under way, and every later one, after the requests already sent. For signal handlers.
+// Ends the run under way, and every later one, after the requests already sent. For signal
+// handlers.
 void interrupt_runs();
 bool runs_interrupted();
 

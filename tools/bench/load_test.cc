@@ -206,8 +206,8 @@ struct Target {
   LoadResult unary() {
     load.clients = options.clients;
     load.total = options.total;
-    return run_unary(open(), load, [&](int t) { return make_command_requests(options, t); },
-                     on_put);
+    return run_unary(
+        open(), load, [&](int t) { return make_command_requests(options, t); }, on_put);
   }
   const Channels& open() {
     auto opened = open_channels(options);
@@ -266,9 +266,8 @@ TEST(Unary, PreloadPutsEachKeyOnceInBatches) {
   run.options.preload_batch = 10;
   run.load.total = preload_request_count(run.options);
   EXPECT_EQ(run.load.total, 3u);
-  const LoadResult result =
-      run_unary(run.open(), run.load, [&](int t) { return make_preload_requests(run.options, t); },
-                nullptr);
+  const LoadResult result = run_unary(
+      run.open(), run.load, [&](int t) { return make_preload_requests(run.options, t); }, nullptr);
   EXPECT_EQ(result.stats.succeeded(), 3u);
   EXPECT_EQ(server.keys.size(), 25u);
 }
@@ -289,7 +288,8 @@ TEST(Unary, AnRpcTheServerDoesNotKnowIsAnError) {
   Target run(server);
   run.load.total = 2;
   const LoadResult result = run_unary(
-      run.open(), run.load, [](int) { return make_lease_requests(Rpc::kLeaseGrant, 1, 5); }, nullptr);
+      run.open(), run.load, [](int) { return make_lease_requests(Rpc::kLeaseGrant, 1, 5); },
+      nullptr);
   EXPECT_EQ(result.stats.errors.at("UNIMPLEMENTED").count, 2u);
   Report report;
   report.run = result;

@@ -90,8 +90,9 @@ class Bench {
   }
 
   LoadResult run_requests(const PutObserver& on_put) {
-    return run_unary(channels_, measured_load(options_),
-                     [&](int thread) { return make_command_requests(options_, thread); }, on_put);
+    return run_unary(
+        channels_, measured_load(options_),
+        [&](int thread) { return make_command_requests(options_, thread); }, on_put);
   }
 
   Status run_watch() {

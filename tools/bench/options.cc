@@ -152,14 +152,15 @@ Status check(const Options& o) {
                                o.key_size, o.key_space, needed));
   }
   if (o.preload > o.key_space) {
-    return invalid(fmt::format("--preload {} is more than --key-space-size {}", o.preload,
-                               o.key_space));
+    return invalid(
+        fmt::format("--preload {} is more than --key-space-size {}", o.preload, o.key_space));
   }
   if (o.command == Command::kTxnPut && static_cast<uint64_t>(o.txn_ops) > o.key_space) {
     return invalid("--txn-ops is more than --key-space-size: a transaction puts a key once");
   }
   if (o.command == Command::kWatch && o.value_size < 8) {
-    return invalid("--val-size must be at least 8 for watch: the value carries the time of the put");
+    return invalid(
+        "--val-size must be at least 8 for watch: the value carries the time of the put");
   }
   if (o.cert.empty() != o.key.empty()) return invalid("--cert and --key belong together");
   if (o.threads > o.clients) {

@@ -1,4 +1,5 @@
-// What the command line asks for. parse_options() has checked it: sizes fit, the numbers are in range.
+// What the command line asks for. parse_options() has checked it: sizes fit, the numbers are in
+// range.
 #pragma once
 
 #include <cstdint>

@@ -27,9 +27,9 @@ std::string error_of(std::vector<const char*> args) {
 }
 
 TEST(Options, Put) {
-  const Options o =
-      parsed({"put", "--endpoints", "a:1,b:2", "--clients=100", "--conns=10", "--total", "5",
-              "--key-size=12", "--key-space-size=1000", "--distribution", "zipf", "--val-size=256"});
+  const Options o = parsed({"put", "--endpoints", "a:1,b:2", "--clients=100", "--conns=10",
+                            "--total", "5", "--key-size=12", "--key-space-size=1000",
+                            "--distribution", "zipf", "--val-size=256"});
   EXPECT_EQ(o.command, Command::kPut);
   EXPECT_EQ(o.command_name, "put");
   EXPECT_EQ(o.endpoints, (std::vector<std::string>{"a:1", "b:2"}));

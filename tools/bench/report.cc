@@ -38,10 +38,11 @@ double throughput(const Report& report) {
 
 void add_latency(std::string* out, const char* name, const Histogram& h) {
   if (h.count() == 0) return;
-  fmt::format_to(std::back_inserter(*out),
-                 "{:<12} avg {:.3f}  p50 {:.3f}  p90 {:.3f}  p99 {:.3f}  p99.9 {:.3f}  max {:.3f} ms\n",
-                 name, h.mean() / 1e6, us(h.quantile(0.5)) / 1e3, us(h.quantile(0.9)) / 1e3,
-                 us(h.quantile(0.99)) / 1e3, us(h.quantile(0.999)) / 1e3, us(h.max()) / 1e3);
+  fmt::format_to(
+      std::back_inserter(*out),
+      "{:<12} avg {:.3f}  p50 {:.3f}  p90 {:.3f}  p99 {:.3f}  p99.9 {:.3f}  max {:.3f} ms\n", name,
+      h.mean() / 1e6, us(h.quantile(0.5)) / 1e3, us(h.quantile(0.9)) / 1e3,
+      us(h.quantile(0.99)) / 1e3, us(h.quantile(0.999)) / 1e3, us(h.max()) / 1e3);
 }
 
 Json latency_json(const Histogram& h) {
@@ -128,13 +129,13 @@ std::string report_json(const Report& report) {
   json["client_cpu_us_per_request"] = per(report.client_cpu_s * 1e6, requests(report));
   if (report.server_before && report.server_after) {
     const ServerSample &before = *report.server_before, &after = *report.server_after;
-    json["server"] = {{"cpu_us_per_request",
-                       per((after.cpu_s() - before.cpu_s()) * 1e6, requests(report))},
-                      {"user_s", after.user_s - before.user_s},
-                      {"system_s", after.system_s - before.system_s},
-                      {"rss_before_bytes", before.rss_bytes},
-                      {"rss_after_bytes", after.rss_bytes},
-                      {"rss_peak_bytes", after.rss_peak_bytes}};
+    json["server"] = {
+        {"cpu_us_per_request", per((after.cpu_s() - before.cpu_s()) * 1e6, requests(report))},
+        {"user_s", after.user_s - before.user_s},
+        {"system_s", after.system_s - before.system_s},
+        {"rss_before_bytes", before.rss_bytes},
+        {"rss_after_bytes", after.rss_bytes},
+        {"rss_peak_bytes", after.rss_peak_bytes}};
   }
   // A message from a server may hold anything; what is not UTF-8 is replaced.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

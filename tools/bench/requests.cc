@@ -97,8 +97,7 @@ class CommandRequests : public RequestMaker {
     const uint64_t first = picker_.pick(in_order ? sequence * ops : sequence);
     request->txn.clear_success();
     for (uint64_t i = 0; i < ops; ++i) {
-      fill_put((first + i) % options_.key_space,
-               request->txn.add_success()->mutable_request_put());
+      fill_put((first + i) % options_.key_space, request->txn.add_success()->mutable_request_put());
     }
   }
 

@@ -20,7 +20,8 @@ struct ServerSample {
 // kNotFound if there is no such process.
 Result<ServerSample> sample_server(int pid);
 
-// The pieces of it, on the text of /proc/PID/stat and /proc/PID/status. kInvalid if a field is missing.
+// The pieces of it, on the text of /proc/PID/stat and /proc/PID/status. kInvalid if a field is
+// missing.
 Status parse_proc_stat(const std::string& text, double ticks_per_second, ServerSample* out);
 Status parse_proc_status(const std::string& text, ServerSample* out);
 

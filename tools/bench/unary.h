@@ -33,7 +33,8 @@ class RequestMaker {
   virtual void make(uint64_t sequence, Request* request) = 0;
 };
 
-// Requests as the command line asks for them, for put, range, txn-put, mixed, and the puts of watch.
+// Requests as the command line asks for them, for put, range, txn-put, mixed, and the puts of
+// watch.
 std::unique_ptr<RequestMaker> make_command_requests(const Options& options, int thread);
 // The keys 0..preload-1, each once, preload_batch in a transaction.
 std::unique_ptr<RequestMaker> make_preload_requests(const Options& options, int thread);

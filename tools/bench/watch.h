@@ -1,5 +1,6 @@
-// The receiving side of a watch run: many watchers on few streams, and the time each event took from the
-// put that made it. The puts carry the time at which they were sent in the first 8 bytes of the value.
+// The receiving side of a watch run: many watchers on few streams, and the time each event took
+// from the put that made it. The puts carry the time at which they were sent in the first 8 bytes
+// of the value.
 #pragma once
 
 #include <atomic>
@@ -24,14 +25,15 @@ struct WatchResult {
   std::string first_message;
 };
 
-// Use: start(), then puts that report to expect(), then finish(). Has a thread of its own between the
-// two; expect() may be called from any thread.
+// Use: start(), then puts that report to expect(), then finish(). Has a thread of its own between
+// the two; expect() may be called from any thread.
 class WatchReceiver {
  public:
   WatchReceiver(const Channels& channels, const Options& options);
   ~WatchReceiver();
 
-  // Returns when every watcher is registered; kIo if the server refuses, or takes longer than --timeout.
+  // Returns when every watcher is registered; kIo if the server refuses, or takes longer than
+  // --timeout.
   Status start();
   void expect(uint64_t key);
   // Waits for the events that are still missing, at most --timeout, then ends the streams.
