@@ -40,7 +40,9 @@ char* BatchBuffer::extend(size_t bytes) {
   if (wanted > capacity_) {
     const size_t capacity = std::max({wanted, capacity_ * 2, kFirstCapacityBytes});
     std::unique_ptr<char[]> grown(new char[capacity]);  // Not zeroed: every byte is written.
-    if (data_) std::memcpy(grown.get() + kFrontBytes, data_.get() + kFrontBytes, end_ - kFrontBytes);
+    if (data_) {
+      std::memcpy(grown.get() + kFrontBytes, data_.get() + kFrontBytes, end_ - kFrontBytes);
+    }
     data_ = std::move(grown);
     capacity_ = capacity;
   }

@@ -1,5 +1,5 @@
-// The bytes of one batch while it grows: records are encoded straight into it, with one copy of each
-// entry's data, and it is written from where it lies.
+// The bytes of one batch while it grows: records are encoded straight into it, with one copy of
+// each entry's data, and it is written from where it lies.
 //
 // Who calls: Writer and tests add records, Wal seals. Threads: one at a time. Ownership: owns its
 // memory, borrows nothing after a call returns. Errors: none; a gap between entries is a bug.

@@ -1,5 +1,5 @@
-// What the write-ahead log stores: raft entries, the hard state and snapshot marks. Plain values that
-// depend on nothing; host/raft has types of its own and the host converts between them.
+// What the write-ahead log stores: raft entries, the hard state and snapshot marks. Plain values
+// that depend on nothing; host/raft has types of its own and the host converts between them.
 #pragma once
 
 #include <cstdint>
@@ -7,8 +7,8 @@
 
 namespace mortise::wal {
 
-// One raft entry. Writing an entry with index i drops every entry with an index >= i written before.
-// `data` is borrowed; each function that takes an EntryRecord says for how long.
+// One raft entry. Writing an entry with index i drops every entry with an index >= i written
+// before. `data` is borrowed; each function that takes an EntryRecord says for how long.
 struct EntryRecord {
   uint64_t term = 0;
   uint64_t index = 0;  // From 1.

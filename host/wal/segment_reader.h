@@ -1,8 +1,8 @@
 // Reads one segment front to back, checking every batch, and judges where it ends.
 //
-// Who calls: recovery and inspection. Threads: one. Ownership: borrows the file. Errors: a Status is
-// an I/O error or damage in the segment header; damage of a batch is a step of its own, because only
-// the caller knows whether it may be a torn tail.
+// Who calls: recovery and inspection. Threads: one. Ownership: borrows the file. Errors: a Status
+// is an I/O error or damage in the segment header; damage of a batch is a step of its own, because
+// only the caller knows whether it may be a torn tail.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,10 @@
 // A disk in memory for tests: it loses and tears what was not synced, from a seed, and fails on
-// request. Sectors of 512 bytes are atomic; names change in order, and a power loss keeps a prefix of
-// the changes that no directory sync covers. A failed sync forgets, as Linux does, that its sectors
-// still have to be written.
+// request. Sectors of 512 bytes are atomic; names change in order, and a power loss keeps a prefix
+// of the changes that no directory sync covers. A failed sync forgets, as Linux does, that its
+// sectors still have to be written.
 //
-// Threads: any. Ownership: files share their contents with the disk and die with the next power loss.
+// Threads: any. Ownership: files share their contents with the disk and die with the next power
+// loss.
 #pragma once
 
 #include <algorithm>
@@ -149,7 +150,9 @@ class SimDisk::SimFile final : public File {
 
  private:
   void mark_dirty(uint64_t begin, uint64_t end) {
-    for (uint64_t at = begin / kSectorBytes; at * kSectorBytes < end; ++at) inode_->dirty.insert(at);
+    for (uint64_t at = begin / kSectorBytes; at * kSectorBytes < end; ++at) {
+      inode_->dirty.insert(at);
+    }
   }
 
   SimDisk& disk_;

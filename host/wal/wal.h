@@ -8,8 +8,9 @@
 //
 // Errors: open() changes nothing on disk when it fails on what it read. It answers kCorruption with
 // segment and byte offset for damaged data, kInvalid for another member's log or a newer format,
-// kNotFound for a log that is missing and may not be created. After a failed append() the log is not
-// trusted: append() repeats the failure for ever, and only a new open() can tell what was written.
+// kNotFound for a log that is missing and may not be created. After a failed append() the log is
+// not trusted: append() repeats the failure for ever, and only a new open() can tell what was
+// written.
 //
 // Invariants: batch numbers have no holes, across segments too; each segment's first batch repeats
 // the hard state and the last snapshot mark, so older segments are needed for their entries only.

@@ -11,6 +11,7 @@ namespace mortise::wal {
 Writer::Writer(std::unique_ptr<Wal> wal, WriterOptions options)
     : wal_(std::move(wal)), options_(std::move(options)) {
   MORTISE_CHECK(options_.on_persisted && options_.on_failed, "a writer needs its callbacks");
+  MORTISE_CHECK(options_.waiting_bytes_max <= kPayloadBytesMax, "over the format's limit");
   newest_state_ = wal_->recovered().hard_state.value_or(HardState{});
   thread_ = std::thread([this] { run(); });
   pthread_setname_np(thread_.native_handle(), "wal");

@@ -2,8 +2,8 @@
 // and syncs it, and says which Ready is persisted.
 //
 // Who calls: submit(), defer_hard_state() and stop() from one producer thread, the raft thread;
-// release() and counters() from any. Callbacks run on the writer's thread, without a lock held; they
-// may call release() and nothing else of the Writer.
+// release() and counters() from any. Callbacks run on the writer's thread, without a lock held;
+// they may call release() and nothing else of the Writer.
 //
 // Ownership: owns the Wal and copies what a request holds before submit() returns.
 //
@@ -11,8 +11,8 @@
 // more is written or acknowledged, and submit() answers the failure. The host then stops.
 //
 // Limits: waiting requests hold at most WriterOptions::waiting_bytes_max, or one request that is
-// larger; submit() waits for room. Two buffers of that size exist at most, and each gives its memory
-// back above keep_bytes_max after use.
+// larger; submit() waits for room. Two buffers of that size exist at most, and each gives its
+// memory back above keep_bytes_max after use.
 #pragma once
 
 #include <condition_variable>
