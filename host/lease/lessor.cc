@@ -84,17 +84,15 @@ void Lessor::grant(int64_t id, int64_t granted_ttl) {
   if (primary_) set_expiry(id, &lease, full_time(granted_ttl));
 }
 
-void Lessor::revoke(int64_t id) {
+std::vector<std::function<void()>> Lessor::revoke(int64_t id) {
   std::vector<std::function<void()>> waiters;
-  {
-    std::lock_guard lock(mutex_);
-    auto it = leases_.find(id);
-    if (it == leases_.end()) return;
-    by_expiry_.erase({it->second.expiry, id});
-    waiters.swap(it->second.waiters);
-    leases_.erase(it);
-  }
-  for (auto& waiter : waiters) waiter();
+  std::lock_guard lock(mutex_);
+  auto it = leases_.find(id);
+  if (it == leases_.end()) return waiters;
+  by_expiry_.erase({it->second.expiry, id});
+  waiters.swap(it->second.waiters);
+  leases_.erase(it);
+  return waiters;
 }
 
 bool Lessor::exists(int64_t id) const {

@@ -43,8 +43,8 @@ class Lessor {
   // What a grant would do: the TTL that the lease gets. Changes nothing.
   RpcStatus check_grant(int64_t id, int64_t ttl, int64_t* granted_ttl) const;
   void grant(int64_t id, int64_t granted_ttl);
-  // The caller has removed the keys. Runs the callbacks waiting for the end of this lease.
-  void revoke(int64_t id);
+  // The caller has removed the keys, and runs the callbacks returned once that is visible.
+  std::vector<std::function<void()>> revoke(int64_t id);
   bool exists(int64_t id) const;
 
   // The leader takes over: every lease gets its full time, and `extend` on top for the change of leaders.

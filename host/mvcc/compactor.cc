@@ -1,5 +1,8 @@
 #include "host/mvcc/compactor.h"
 
+#include <string>
+#include <unordered_map>
+
 #include "host/wire/key_value.h"
 
 namespace mortise::mvcc {
@@ -30,6 +33,7 @@ class Finder {
     if (!decode_revision(name, &revision, &tombstone) || !wire::decode_key_value(value, &kv)) {
       return corruption("a stored revision is malformed");
     }
+    remove_replaced_in_txn(kv.key, revision, tombstone);
     if (revision.main > previous_ && kv.version != 1) {
       MORTISE_RETURN_IF_ERROR(remove_predecessor(kv.key, revision.main));
     }
@@ -56,6 +60,20 @@ class Finder {
     remove(key, before, version.tombstone);
     return Status();
   }
+  // A txn may put a key and delete it again: then the earlier of the two has no history row.
+  void remove_replaced_in_txn(std::string_view key, Revision revision, bool tombstone) {
+    if (revision.main != txn_main_) txn_versions_.clear();
+    txn_main_ = revision.main;
+    auto [it, is_new] = txn_versions_.try_emplace(std::string(key));
+    if (!is_new) {
+      Revision replaced{revision.main, it->second.sub};
+      Arena& arena = removal_->arena;
+      removal_->batch.remove(store::kRevisions,
+                             arena.copy(encode_revision(replaced, it->second.tombstone)));
+      ++removal_->versions;
+    }
+    it->second = HistoryValue{revision.sub, tombstone};
+  }
   void remove(std::string_view key, Revision revision, bool tombstone) {
     Arena& arena = removal_->arena;
     removal_->batch.remove(store::kRevisions, arena.copy(encode_revision(revision, tombstone)));
@@ -68,6 +86,8 @@ class Finder {
   int64_t revision_;
   store::Cursor versions_;
   store::Cursor history_;
+  int64_t txn_main_ = -1;
+  std::unordered_map<std::string, HistoryValue> txn_versions_;  // Of the txn at txn_main_.
   std::unique_ptr<Removal> removal_;
 };
 

@@ -14,13 +14,13 @@ class Keeper {
  public:
   Keeper(const View& view, int64_t revision) : view_(view), revision_(revision) {}
 
-  Status keeps(std::string_view key, int64_t main, bool* keep) {
+  Status keeps(std::string_view key, Revision version, bool* keep) {
     if (!history_.is_open()) {
       MORTISE_ASSIGN_OR_RETURN(history_,
                                view_.reader().cursor(store::kKeyHistory, MORTISE_CURSOR_REVERSE));
     }
     MORTISE_RETURN_IF_ERROR(
-        history_.seek(history_key(key, main), history_key(key, revision_ + 1)));
+        history_.seek(history_key(key, version.main), history_key(key, revision_ + 1)));
     std::string_view row, value, prefix;
     int64_t newest = 0;
     if (!history_.next(&row, &value)) {
@@ -28,7 +28,11 @@ class Keeper {
       return history_.status();
     }
     if (!split_history_key(row, &prefix, &newest)) return corruption("a key history row is malformed");
-    *keep = newest == main;
+    HistoryValue newest_version;
+    if (!decode_history_value(value, &newest_version)) {
+      return corruption("a key history row is malformed");
+    }
+    *keep = newest == version.main && newest_version.sub == version.sub;
     return Status();
   }
 
@@ -66,7 +70,7 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
       wire::KeyValue kv;
       if (!wire::decode_key_value(value, &kv)) return corruption("a stored KeyValue is malformed");
       bool keep = false;
-      MORTISE_RETURN_IF_ERROR(keeper.keeps(kv.key, at.main, &keep));
+      MORTISE_RETURN_IF_ERROR(keeper.keeps(kv.key, at, &keep));
       if (!keep) continue;
     }
     crc = crc32c(crc32c(crc, name), value);

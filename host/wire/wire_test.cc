@@ -125,7 +125,8 @@ TEST(RaftRequest, IsAnInternalRaftRequest) {
   EXPECT_EQ(parsed.header().id(), 77u);
   EXPECT_EQ(parsed.put().value(), "v");
   RaftRequest request;
-  ASSERT_TRUE(decode(parsed.SerializeAsString(), &request));
+  std::string again = parsed.SerializeAsString();
+  ASSERT_TRUE(decode(again, &request));
   EXPECT_EQ(request.id, 77u);
   EXPECT_EQ(request.field, static_cast<uint32_t>(kRaftPut));
   EXPECT_EQ(request.request, put.SerializeAsString());

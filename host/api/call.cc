@@ -1,0 +1,56 @@
+#include "host/api/call.h"
+
+#include "host/api/methods.h"
+
+namespace mortise::api {
+namespace {
+
+class ProposalWaiter : public apply::Waiter {
+ public:
+  explicit ProposalWaiter(Call call) : call_(std::move(call)) {}
+  void complete(apply::ApplyResult result) override {
+    if (!result.rpc.ok()) {
+      call_.fail(result.rpc);
+      return;
+    }
+    ByteBuffer response(rpc::kHeaderFieldBytesMax + result.body.size());
+    rpc::append_header(call_.context().header(result.revision), &response);
+    response.append(result.body.view());
+    call_.reply(std::move(response));
+  }
+
+ private:
+  Call call_;
+};
+
+// As Go prints a time.Duration of this size.
+std::string go_duration(std::chrono::nanoseconds d) {
+  char text[32];
+  double ms = static_cast<double>(d.count()) / 1e6;
+  if (ms >= 1000) {
+    std::snprintf(text, sizeof text, "%.9gs", ms / 1000);
+  } else {
+    std::snprintf(text, sizeof text, "%.9gms", ms);
+  }
+  return text;
+}
+
+}  // namespace
+
+void propose(Call call, uint32_t field, std::string_view request) {
+  const Context& context = call.context();
+  context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));
+}
+
+void Call::report(std::chrono::nanoseconds took, size_t response_bytes) const {
+  context_->node->log("warn", "request stats",
+                      {{"time spent", go_duration(took)},
+                       {"remote", remote_},
+                       {"response type", method_->grpc_path},
+                       {"request count", "-1"},
+                       {"request size", std::to_string(request_.view().size())},
+                       {"response count", "-1"},
+                       {"response size", std::to_string(response_bytes)}});
+}
+
+}  // namespace mortise::api

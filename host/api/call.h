@@ -1,0 +1,78 @@
+// A unary call on its way through the host: the request and the one answer it must get.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "host/api/context.h"
+#include "host/base/byte_buffer.h"
+#include "host/rpc/buffers.h"
+#include "mortise/abi/rpc.h"
+
+namespace mortise::api {
+
+struct MethodEntry;
+
+// Move-only; answered exactly once: a call dropped without an answer is a bug.
+class Call {
+ public:
+  Call(const Context* context, const MethodEntry* method, rpc::Payload request, std::string remote,
+       mortise_done_fn done, void* done_context)
+      : context_(context),
+        method_(method),
+        request_(std::move(request)),
+        remote_(std::move(remote)),
+        done_(done),
+        done_context_(done_context),
+        start_(std::chrono::steady_clock::now()) {}
+  Call(Call&& o) noexcept
+      : context_(o.context_),
+        method_(o.method_),
+        request_(std::move(o.request_)),
+        remote_(std::move(o.remote_)),
+        done_(std::exchange(o.done_, nullptr)),
+        done_context_(o.done_context_),
+        start_(o.start_) {}
+  Call& operator=(Call&&) = delete;
+  ~Call() { MORTISE_CHECK(done_ == nullptr, "a call was dropped without an answer"); }
+
+  const Context& context() const { return *context_; }
+  std::string_view request() const { return request_.view(); }
+
+  void reply(ByteBuffer&& response) {
+    report_if_slow(response.size());
+    std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}), rpc::to_buffer(std::move(response)));
+  }
+  void fail(const RpcStatus& status) {
+    report_if_slow(0);
+    std::exchange(done_, nullptr)(done_context_, static_cast<mortise_rpc_code>(status.code()),
+                                  rpc::to_bytes(status.message()), mortise_buffer{});
+  }
+  // The server's own failure, which has no row in etcd's table.
+  void fail(const Status& status) { fail(RpcStatus(RpcCode::kUnknown, "etcdserver: " + status.message())); }
+
+ private:
+  void report_if_slow(size_t response_bytes) {
+    auto took = std::chrono::steady_clock::now() - start_;
+    if (took > context_->limits.slow_request) report(took, response_bytes);
+  }
+  void report(std::chrono::nanoseconds took, size_t response_bytes) const;
+
+  const Context* context_;
+  const MethodEntry* method_;
+  rpc::Payload request_;
+  std::string remote_;
+  mortise_done_fn done_;
+  void* done_context_;
+  std::chrono::steady_clock::time_point start_;
+};
+
+// Logs the call's request and answers with header and body when it is applied.
+void propose(Call call, uint32_t field, std::string_view request);
+inline void propose(Call call, uint32_t field) {
+  // The views survive the move: they point into the payload, not into the call.
+  std::string_view request = call.request();
+  propose(std::move(call), field, request);
+}
+
+}  // namespace mortise::api

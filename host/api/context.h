@@ -1,0 +1,71 @@
+// What the handlers of RPCs work with. Made by host/server; everything in it outlives the last call.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "host/apply/alarms.h"
+#include "host/apply/result.h"
+#include "host/lease/lessor.h"
+#include "host/membership/cluster.h"
+#include "host/rpc/header.h"
+#include "host/rpc/stream.h"
+#include "host/store/store.h"
+#include "host/wire/raft_request.h"
+
+namespace mortise::api {
+
+// The server as the handlers see it.
+class Node {
+ public:
+  virtual ~Node() = default;
+  // Logs a request; the waiter is completed when it is applied or has failed, maybe before this returns.
+  virtual void propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) = 0;
+  // Ok if reads of the local store are linearizable now.
+  virtual RpcStatus check_linearizable() const = 0;
+  // Calls done(true) once the rows of the compaction at `revision` are gone.
+  virtual void when_compacted(int64_t revision, std::function<void(bool)> done) = 0;
+  // Reclaims space, on another thread.
+  virtual void reclaim(std::function<void(Status)> done) = 0;
+  // Runs a task that takes long on another thread; false at a stop.
+  virtual bool run_long(std::function<void()> task) = 0;
+  // The store's revision that is visible now.
+  virtual int64_t revision() const = 0;
+  virtual uint64_t term() const = 0;
+  virtual uint64_t leader() const = 0;
+  virtual uint64_t committed_index() const = 0;
+  virtual uint64_t applied_index() const = 0;
+  // A positive id that nobody else has.
+  virtual int64_t new_lease_id() = 0;
+  // Would `cost` bytes more stay within the quota? Raises the NOSPACE alarm if not.
+  virtual bool has_space(int64_t cost) = 0;
+  virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client) = 0;
+  virtual void log(std::string_view level, std::string_view message,
+                   const std::vector<std::pair<std::string, std::string>>& fields) = 0;
+};
+
+struct Limits {
+  uint64_t request_bytes_max = 1572864;
+  uint64_t txn_ops_max = 128;
+  int64_t quota_bytes = int64_t{2} << 30;  // For Status; has_space() judges.
+  std::chrono::nanoseconds slow_request{std::chrono::milliseconds(300)};
+};
+
+struct Context {
+  Node* node = nullptr;
+  store::Store* store = nullptr;
+  lease::Lessor* lessor = nullptr;
+  membership::Cluster* cluster = nullptr;
+  apply::Alarms* alarms = nullptr;
+  Limits limits;
+
+  rpc::Header header(int64_t revision) const {
+    return {cluster->cluster_id(), cluster->local_id(), revision, node->term()};
+  }
+};
+
+constexpr std::string_view kServerVersion = "3.7.1";
+constexpr std::string_view kStorageVersion = "3.7.0";
+
+}  // namespace mortise::api

@@ -1,0 +1,153 @@
+// etcdserverpb.KV
+#include "host/api/methods.h"
+#include "host/api/txn_check.h"
+#include "host/mvcc/range.h"
+#include "host/mvcc/writer.h"
+
+namespace mortise::api {
+namespace {
+
+constexpr size_t kRangeResponseBytes = 512;  // First guess; most reads are of one small key.
+
+// What Go's gRPC answers to bytes that are not the message.
+RpcStatus malformed() {
+  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
+}
+
+struct ReadView {
+  mvcc::View view;
+  mvcc::StoredBlockCounts counts;
+  mvcc::ReadContext context;
+  explicit ReadView(mvcc::View v) : view(std::move(v)), counts(&view.reader()) {
+    context.reader = &view.reader();
+    context.counts = &counts;
+    context.revision = view.state().revision;
+    context.compacted = view.state().compacted;
+  }
+  ReadView(const ReadView&) = delete;
+};
+
+void read_only_txn(Call call, const wire::TxnRequest& txn) {
+  const Context& context = call.context();
+  if (!is_serializable(txn)) {
+    RpcStatus linearizable = context.node->check_linearizable();
+    if (!linearizable.ok()) return call.fail(linearizable);
+  }
+  auto view = mvcc::View::open(*context.store);
+  if (!view.ok()) return call.fail(view.status());
+  ReadView read(std::move(view).value());
+  mvcc::Outcome outcome;
+  Status status = mvcc::read_only_txn(read.context, txn, &outcome);
+  if (!status.ok()) return call.fail(status);
+  if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
+  ByteBuffer response(rpc::kHeaderFieldBytesMax + outcome.body.size());
+  rpc::append_header(context.header(outcome.revision), &response);
+  response.append(outcome.body.view());
+  call.reply(std::move(response));
+}
+
+}  // namespace
+
+void kv_range(Call call) {
+  const Context& context = call.context();
+  wire::RangeRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  RpcStatus rpc = check_range(request);
+  if (!rpc.ok()) return call.fail(rpc);
+  if (!request.serializable) rpc = context.node->check_linearizable();
+  if (!rpc.ok()) return call.fail(rpc);
+  if (context.alarms->is_active(apply::kAlarmCorrupt)) return call.fail(rpc_errors::kCorrupt);
+
+  auto view = mvcc::View::open(*context.store);
+  if (!view.ok()) return call.fail(view.status());
+  ReadView read(std::move(view).value());
+  ByteBuffer response(kRangeResponseBytes);
+  rpc::append_header(context.header(read.context.revision), &response);
+  mvcc::RangeResult result;
+  Status status = mvcc::range(read.context, request, &response, &result);
+  if (!status.ok()) return call.fail(status);
+  if (!result.rpc.ok()) return call.fail(result.rpc);
+  mvcc::append_range_tail(result, &response);
+  call.reply(std::move(response));
+}
+
+void kv_put(Call call) {
+  wire::PutRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  if (!call.context().node->has_space(put_cost(request))) return call.fail(rpc_errors::kNoSpace);
+  RpcStatus rpc = check_put(request);
+  if (!rpc.ok()) return call.fail(rpc);
+  propose(std::move(call), wire::kRaftPut);
+}
+
+void kv_delete_range(Call call) {
+  wire::DeleteRangeRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  RpcStatus rpc = check_delete_range(request);
+  if (!rpc.ok()) return call.fail(rpc);
+  propose(std::move(call), wire::kRaftDeleteRange);
+}
+
+void kv_txn(Call call) {
+  const Context& context = call.context();
+  wire::TxnRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  int64_t cost = txn_cost(request);
+  if (cost > 0 && !context.node->has_space(cost)) return call.fail(rpc_errors::kNoSpace);
+  RpcStatus rpc = check_txn(request, context.limits.txn_ops_max);
+  if (!rpc.ok()) return call.fail(rpc);
+  if (is_read_only(request)) return read_only_txn(std::move(call), request);
+  propose(std::move(call), wire::kRaftTxn);
+}
+
+namespace {
+
+// A physical compaction is answered when its rows are gone.
+class CompactWaiter : public apply::Waiter {
+ public:
+  CompactWaiter(Call call, int64_t revision, bool physical)
+      : call_(std::move(call)), revision_(revision), physical_(physical) {}
+  void complete(apply::ApplyResult result) override {
+    if (!result.rpc.ok()) {
+      call_.fail(result.rpc);
+      return;
+    }
+    auto call = std::make_shared<Call>(std::move(call_));
+    auto answer = [call, revision = result.revision](bool finished) {
+      if (!finished) return call->fail(rpc_errors::kStopped);
+      ByteBuffer response(rpc::kHeaderFieldBytesMax);
+      rpc::append_header(call->context().header(revision), &response);
+      call->reply(std::move(response));
+    };
+    if (physical_) {
+      call->context().node->when_compacted(revision_, answer);
+    } else {
+      answer(true);
+    }
+  }
+
+ private:
+  Call call_;
+  int64_t revision_;
+  bool physical_;
+};
+
+}  // namespace
+
+void kv_compact(Call call) {
+  int64_t revision = 0;
+  bool physical = false;
+  wire::FieldReader reader(call.request());
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) revision = static_cast<int64_t>(f.varint);
+    if (f.is_varint(2)) physical = f.varint != 0;
+  }
+  if (reader.failed()) return call.fail(malformed());
+  const Context& context = call.context();
+  std::string_view request = call.request();
+  context.node->propose(wire::kRaftCompaction, request,
+                        std::make_unique<CompactWaiter>(std::move(call), revision, physical));
+}
+
+}  // namespace mortise::api

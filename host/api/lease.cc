@@ -1,0 +1,183 @@
+// etcdserverpb.Lease
+#include <deque>
+#include <mutex>
+
+#include "host/api/methods.h"
+#include "host/mvcc/view.h"
+#include "proto/rpc.pb.h"
+
+namespace mortise::api {
+namespace {
+
+RpcStatus malformed() {
+  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
+}
+
+template <typename Message>
+bool parse(std::string_view bytes, Message* message) {
+  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
+  ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());
+  rpc::append_header(context.header(revision), &response);
+  response.append(body);
+  return response;
+}
+
+}  // namespace
+
+void lease_grant(Call call) {
+  etcdserverpb::LeaseGrantRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  constexpr int64_t kLeaseCost = 64;
+  Node* node = call.context().node;
+  if (!node->has_space(kLeaseCost)) return call.fail(rpc_errors::kNoSpace);
+  if (request.id() == 0) request.set_id(node->new_lease_id());
+  propose(std::move(call), wire::kRaftLeaseGrant, request.SerializeAsString());
+}
+
+void lease_revoke(Call call) {
+  etcdserverpb::LeaseRevokeRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  propose(std::move(call), wire::kRaftLeaseRevoke);
+}
+
+void lease_time_to_live(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::LeaseTimeToLiveRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  RpcStatus linearizable = context.node->check_linearizable();
+  if (!linearizable.ok()) return call.fail(linearizable);
+
+  etcdserverpb::LeaseTimeToLiveResponse response;
+  response.set_id(request.id());
+  auto info = context.lessor->info(request.id());
+  response.set_ttl(info ? info->remaining_ttl : -1);
+  response.set_grantedttl(info ? info->granted_ttl : 0);
+  if (info && request.keys()) {
+    auto reader = context.store->reader();
+    if (!reader.ok()) return call.fail(reader.status());
+    Status status = lease::attached_keys(*reader, request.id(), [&](std::string_view key) {
+      response.add_keys(key.data(), key.size());
+    });
+    if (!status.ok()) return call.fail(status);
+  }
+  call.reply(respond(context, context.node->revision(), response.SerializeAsString()));
+}
+
+void lease_leases(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::LeaseLeasesResponse response;
+  for (int64_t id : context.lessor->by_remaining_time()) response.add_leases()->set_id(id);
+  call.reply(respond(context, context.node->revision(), response.SerializeAsString()));
+}
+
+namespace {
+
+// Answers keep-alives in the order they came. One that waits for the end of an expired lease holds up those
+// behind it, as in etcd; the client's window bounds how many wait.
+class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from_this<KeepAliveStream> {
+ public:
+  static constexpr uint64_t kWindowBytes = 64 << 10;
+  static constexpr uint64_t kMessageCost = 32;  // So that tiny messages count, too.
+
+  KeepAliveStream(const Context& context, const rpc::ClientStream& client)
+      : context_(context), client_(client) {}
+
+  void start() {
+    self_ = shared_from_this();
+    client_.grant(kWindowBytes);
+  }
+  void on_message(rpc::Payload message) override {
+    std::unique_lock lock(mutex_);
+    if (ended_) return;
+    etcdserverpb::LeaseKeepAliveRequest request;
+    if (!parse(message.view(), &request)) return end(lock, malformed());
+    waiting_.push_back({request.id(), message.view().size() + kMessageCost});
+    pump(lock);
+  }
+  void on_half_close() override {
+    std::unique_lock lock(mutex_);
+    half_closed_ = true;
+    pump(lock);
+  }
+  void on_grant(uint64_t bytes) override {
+    std::unique_lock lock(mutex_);
+    credit_ += static_cast<int64_t>(bytes);
+    pump(lock);
+  }
+  void on_cancel() override {
+    std::unique_lock lock(mutex_);
+    end(lock, rpc_errors::kContextCanceled);
+  }
+
+ private:
+  struct Request {
+    int64_t id;
+    uint64_t bytes;
+  };
+
+  // Events are sent with the lock held, so that they keep their order; the transport does not call back.
+  void pump(std::unique_lock<std::mutex>& lock) {
+    while (!ended_ && !blocked_ && !waiting_.empty() && credit_ > 0) {
+      Request request = waiting_.front();
+      // Before the renewal, so that a client never sees a renewal at a revision at which the lease was gone.
+      int64_t revision = context_.node->revision();
+      int64_t ttl = 0;
+      RpcStatus linearizable = context_.node->check_linearizable();
+      if (!linearizable.ok()) return end(lock, linearizable);
+      auto renewal = context_.lessor->renew(request.id, &ttl, [self = shared_from_this()] {
+        self->unblock();
+      });
+      if (renewal == lease::Lessor::Renewal::kExpired) {
+        blocked_ = true;
+        return;
+      }
+      waiting_.pop_front();
+      answer(request, revision, renewal == lease::Lessor::Renewal::kRenewed ? ttl : 0);
+    }
+    if (!ended_ && half_closed_ && waiting_.empty()) end(lock, RpcStatus());
+  }
+  void answer(const Request& request, int64_t revision, int64_t ttl) {
+    etcdserverpb::LeaseKeepAliveResponse response;
+    response.set_id(request.id);
+    response.set_ttl(ttl);
+    ByteBuffer bytes = respond(context_, revision, response.SerializeAsString());
+    credit_ -= static_cast<int64_t>(bytes.size());
+    client_.send(std::move(bytes));
+    client_.grant(request.bytes - kMessageCost);
+  }
+  void unblock() {
+    std::unique_lock lock(mutex_);
+    blocked_ = false;
+    pump(lock);
+  }
+  void end(std::unique_lock<std::mutex>& lock, const RpcStatus& status) {
+    if (ended_) return;
+    ended_ = true;
+    auto self = std::move(self_);
+    client_.end(status);
+    lock.unlock();
+  }
+
+  const Context& context_;
+  rpc::ClientStream client_;
+  std::mutex mutex_;
+  std::shared_ptr<KeepAliveStream> self_;  // Keeps the stream until it has ended.
+  std::deque<Request> waiting_;
+  int64_t credit_ = 0;
+  bool blocked_ = false;
+  bool half_closed_ = false;
+  bool ended_ = false;
+};
+
+}  // namespace
+
+rpc::ServerStream* lease_keep_alive(const Context& context, const rpc::ClientStream& client, RpcStatus*) {
+  auto stream = std::make_shared<KeepAliveStream>(context, client);
+  stream->start();
+  return stream.get();
+}
+
+}  // namespace mortise::api

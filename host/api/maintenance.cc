@@ -1,0 +1,131 @@
+// etcdserverpb.Maintenance, Cluster.MemberList and Auth.AuthStatus
+#include "host/api/methods.h"
+#include "host/mvcc/hash.h"
+#include "proto/rpc.pb.h"
+
+namespace mortise::api {
+namespace {
+
+RpcStatus malformed() {
+  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
+}
+
+template <typename Message>
+bool parse(std::string_view bytes, Message* message) {
+  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
+  ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());
+  rpc::append_header(context.header(revision), &response);
+  response.append(body);
+  return response;
+}
+
+// Tasks that read the whole store leave the transport's thread.
+void run_long(Call call, void (*task)(Call)) {
+  auto shared = std::make_shared<Call>(std::move(call));
+  Node* node = shared->context().node;
+  if (!node->run_long([shared, task] { task(std::move(*shared)); })) shared->fail(rpc_errors::kStopped);
+}
+
+void hash_kv_now(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::HashKVRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  auto view = mvcc::View::open(*context.store);
+  if (!view.ok()) return call.fail(view.status());
+  mvcc::HashKvResult result;
+  Status status = mvcc::hash_kv(*view, request.revision(), &result);
+  if (!status.ok()) return call.fail(status);
+  if (!result.rpc.ok()) return call.fail(result.rpc);
+  etcdserverpb::HashKVResponse response;
+  response.set_hash(result.hash);
+  response.set_compact_revision(result.compact_revision);
+  response.set_hash_revision(result.hash_revision);
+  call.reply(respond(context, view->state().revision, response.SerializeAsString()));
+}
+
+void hash_now(Call call) {
+  const Context& context = call.context();
+  auto view = mvcc::View::open(*context.store);
+  if (!view.ok()) return call.fail(view.status());
+  uint32_t hash = 0;
+  Status status = mvcc::hash_all(*view, &hash);
+  if (!status.ok()) return call.fail(status);
+  etcdserverpb::HashResponse response;
+  response.set_hash(hash);
+  call.reply(respond(context, view->state().revision, response.SerializeAsString()));
+}
+
+}  // namespace
+
+void maintenance_alarm(Call call) {
+  etcdserverpb::AlarmRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  propose(std::move(call), wire::kRaftAlarm);
+}
+
+void maintenance_status(Call call) {
+  const Context& context = call.context();
+  const Node& node = *context.node;
+  auto size = context.store->size();
+  if (!size.ok()) return call.fail(size.status());
+  etcdserverpb::StatusResponse response;
+  response.set_version(std::string(kServerVersion));
+  response.set_dbsize(static_cast<int64_t>(size->allocated_bytes));
+  response.set_dbsizeinuse(static_cast<int64_t>(size->in_use_bytes));
+  response.set_dbsizequota(context.limits.quota_bytes);
+  response.set_leader(node.leader());
+  response.set_raftindex(node.committed_index());
+  response.set_raftterm(node.term());
+  response.set_raftappliedindex(node.applied_index());
+  response.set_storageversion(std::string(kStorageVersion));
+  response.mutable_downgradeinfo();
+  if (node.leader() == 0) response.add_errors(std::string(rpc_errors::kNoLeader.message));
+  for (const apply::Alarm& alarm : context.alarms->list(apply::kAlarmNone)) {
+    std::string text = "memberID:" + std::to_string(alarm.member_id) + " alarm:";
+    response.add_errors(text + (alarm.type == apply::kAlarmNoSpace ? "NOSPACE " : "CORRUPT "));
+  }
+  auto member = context.cluster->member(context.cluster->local_id());
+  response.set_islearner(member && member->is_learner);
+  call.reply(respond(context, node.revision(), response.SerializeAsString()));
+}
+
+void maintenance_defragment(Call call) {
+  auto shared = std::make_shared<Call>(std::move(call));
+  shared->context().node->reclaim([shared](Status status) {
+    if (!status.ok()) return shared->fail(status);
+    shared->reply(ByteBuffer());  // etcd's answer has no header.
+  });
+}
+
+void maintenance_hash(Call call) { run_long(std::move(call), hash_now); }
+
+void maintenance_hash_kv(Call call) { run_long(std::move(call), hash_kv_now); }
+
+void cluster_member_list(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::MemberListRequest request;
+  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (request.linearizable()) {
+    RpcStatus linearizable = context.node->check_linearizable();
+    if (!linearizable.ok()) return call.fail(linearizable);
+  }
+  std::string body;
+  for (const membership::Member& member : context.cluster->members()) {
+    wire::append_bytes_field(&body, 2, membership::encode_member(member));
+  }
+  // Headers of the Cluster service have no revision.
+  call.reply(respond(context, 0, body));
+}
+
+void auth_status(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::AuthStatusResponse response;
+  response.set_enabled(false);
+  response.set_authrevision(1);
+  call.reply(respond(context, context.node->revision(), response.SerializeAsString()));
+}
+
+}  // namespace mortise::api

@@ -1,0 +1,49 @@
+// Every RPC of the server, with its paths and its handler. What a transport sees is made from this table.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "host/api/call.h"
+#include "host/rpc/stream.h"
+#include "mortise/abi/rpc.h"
+
+namespace mortise::api {
+
+using UnaryHandler = void (*)(Call call);
+// Null with the reason in *refused if the stream cannot be had.
+using StreamHandler = rpc::ServerStream* (*)(const Context& context, const rpc::ClientStream& client,
+                                             RpcStatus* refused);
+
+struct MethodEntry {
+  mortise_method_kind kind;
+  const char* grpc_path;
+  std::vector<const char*> http_paths;  // NULL-ended.
+  UnaryHandler unary = nullptr;         // With a null handler the method answers Unimplemented.
+  StreamHandler stream = nullptr;
+};
+
+const std::vector<MethodEntry>& methods();
+
+// Handlers, by service.
+void kv_range(Call call);
+void kv_put(Call call);
+void kv_delete_range(Call call);
+void kv_txn(Call call);
+void kv_compact(Call call);
+void lease_grant(Call call);
+void lease_revoke(Call call);
+void lease_time_to_live(Call call);
+void lease_leases(Call call);
+void cluster_member_list(Call call);
+void maintenance_alarm(Call call);
+void maintenance_status(Call call);
+void maintenance_defragment(Call call);
+void maintenance_hash(Call call);
+void maintenance_hash_kv(Call call);
+void auth_status(Call call);
+rpc::ServerStream* watch_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
+rpc::ServerStream* lease_keep_alive(const Context&, const rpc::ClientStream&, RpcStatus*);
+
+}  // namespace mortise::api

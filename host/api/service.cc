@@ -1,0 +1,124 @@
+#include "host/api/service.h"
+
+#include "host/api/methods.h"
+
+namespace mortise::api {
+namespace {
+
+Service* (*g_service_of)(const mortise_host* host) = nullptr;
+
+std::string_view view(mortise_bytes b) { return {reinterpret_cast<const char*>(b.data), b.size}; }
+
+// The handles of the interface are the host's own objects.
+rpc::ServerStream* stream_of(mortise_stream* stream) {
+  return reinterpret_cast<rpc::ServerStream*>(stream);
+}
+
+void refuse(mortise_done_fn done, void* context, const RpcStatus& status) {
+  done(context, static_cast<mortise_rpc_code>(status.code()), rpc::to_bytes(status.message()),
+       mortise_buffer{});
+}
+
+RpcStatus not_served(const MethodEntry& method) {
+  return RpcStatus(RpcCode::kUnimplemented,
+                   std::string(method.grpc_path) + " is not served by this version of mortise");
+}
+
+}  // namespace
+
+void Service::set_resolver(Service* (*service_of)(const mortise_host* host)) { g_service_of = service_of; }
+
+Service::Service(const Context& context, const TransportSettings& settings) : context_(context) {
+  for (const MethodEntry& entry : methods()) {
+    methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind, entry.grpc_path,
+                                      entry.http_paths.data()});
+  }
+  table_.struct_size = sizeof table_;
+  table_.method_count = static_cast<uint32_t>(methods_.size());
+  table_.methods = methods_.data();
+  // etcd leaves half a MiB for what surrounds a request.
+  table_.request_bytes_max = context.limits.request_bytes_max + (512 << 10);
+  table_.concurrent_streams_max = settings.concurrent_streams_max;
+  table_.keepalive_min_time_ns = settings.keepalive_min_time_ns;
+  table_.keepalive_interval_ns = settings.keepalive_interval_ns;
+  table_.keepalive_timeout_ns = settings.keepalive_timeout_ns;
+  table_.call = call;
+  table_.cancel = [](mortise_call*) {};
+  table_.stream_open = stream_open;
+  table_.stream_send = [](mortise_stream* s, mortise_buffer message) {
+    stream_of(s)->on_message(rpc::Payload(message));
+  };
+  table_.stream_half_close = [](mortise_stream* s) { stream_of(s)->on_half_close(); };
+  table_.stream_grant = [](mortise_stream* s, uint64_t bytes) { stream_of(s)->on_grant(bytes); };
+  table_.stream_cancel = [](mortise_stream* s) { stream_of(s)->on_cancel(); };
+  table_.transport_drained = transport_drained;
+}
+
+RpcStatus Service::admit(const mortise_caller& caller) const {
+  if (context_.cluster->version().empty()) return rpc_errors::kNotCapable;
+  bool require_leader = (caller.flags & MORTISE_CALLER_REQUIRE_LEADER) != 0;
+  if (require_leader && context_.node->leader() == 0) return rpc_errors::kNoLeader;
+  return RpcStatus();
+}
+
+mortise_status Service::call(const mortise_host* host, uint32_t method, const mortise_caller* caller,
+                             mortise_buffer request, mortise_done_fn done, void* context,
+                             mortise_call** out) {
+  rpc::Payload payload(request);
+  Service* self = g_service_of(host);
+  if (out != nullptr) *out = nullptr;  // What reached the log goes on; there is nothing to cancel.
+  if (!self->serving_) return MORTISE_E_STOPPED;
+  if (method >= self->methods_.size()) return MORTISE_E_INVALID;
+  const MethodEntry& entry = methods()[method];
+  if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
+  RpcStatus admitted = entry.unary == nullptr ? not_served(entry) : self->admit(*caller);
+  if (!admitted.ok()) {
+    refuse(done, context, admitted);
+    return MORTISE_OK;
+  }
+  entry.unary(Call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
+                   context));
+  return MORTISE_OK;
+}
+
+namespace {
+
+// Stands for a stream that is refused: it has ended before it began.
+class RefusedStream : public rpc::ServerStream {
+ public:
+  void on_message(rpc::Payload) override {}
+  void on_half_close() override {}
+  void on_grant(uint64_t) override {}
+  void on_cancel() override {}
+};
+
+}  // namespace
+
+mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
+                                    const mortise_caller* caller, const mortise_stream_events* events,
+                                    void* context, mortise_stream** out) {
+  Service* self = g_service_of(host);
+  if (!self->serving_) return MORTISE_E_STOPPED;
+  if (method >= self->methods_.size()) return MORTISE_E_INVALID;
+  const MethodEntry& entry = methods()[method];
+  if (entry.kind == MORTISE_UNARY) return MORTISE_E_INVALID;
+  rpc::ClientStream client(events, context);
+  RpcStatus refused = entry.stream == nullptr ? not_served(entry) : self->admit(*caller);
+  rpc::ServerStream* stream = nullptr;
+  if (refused.ok()) stream = entry.stream(self->context_, client, &refused);
+  if (stream == nullptr) {
+    static RefusedStream refused_stream;
+    *out = reinterpret_cast<mortise_stream*>(static_cast<rpc::ServerStream*>(&refused_stream));
+    client.end(refused);
+    return MORTISE_OK;
+  }
+  *out = reinterpret_cast<mortise_stream*>(stream);
+  return MORTISE_OK;
+}
+
+void Service::transport_drained(const mortise_host* host) {
+  Service* self = g_service_of(host);
+  if (self->on_drained_) self->on_drained_(host);
+}
+
+}  // namespace mortise::api

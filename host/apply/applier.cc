@@ -1,0 +1,104 @@
+#include "host/apply/applier.h"
+
+#include "host/raft/membership_codec.h"
+
+namespace mortise::apply {
+
+Applier::Applier(store::Store* store, lease::Lessor* lessor, membership::Cluster* cluster,
+                 Alarms* alarms, WaitList* waiters, Hooks hooks)
+    : store_(store),
+      lessor_(lessor),
+      cluster_(cluster),
+      alarms_(alarms),
+      waiters_(waiters),
+      hooks_(std::move(hooks)),
+      writer_(store, [lessor](int64_t id) { return lessor->exists(id); }, hooks_.wants_prev) {}
+
+Status Applier::open() {
+  MORTISE_RETURN_IF_ERROR(writer_.open());
+  MORTISE_RETURN_IF_ERROR(store_->applied(&applied_index_, &applied_term_));
+  batch_index_ = applied_index_;
+  batch_term_ = applied_term_;
+  MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
+  MORTISE_RETURN_IF_ERROR(lessor_->load(reader));
+  MORTISE_RETURN_IF_ERROR(cluster_->load(reader));
+  MORTISE_RETURN_IF_ERROR(alarms_->load(reader));
+  MORTISE_ASSIGN_OR_RETURN(visible_, mvcc::read_state(reader));
+  return Status();
+}
+
+Status Applier::apply(std::span<const raft::EntryRef> entries) {
+  for (const raft::EntryRef& entry : entries) {
+    // The store may hold more than the log was known to have committed.
+    if (entry->index <= applied_index_) continue;
+    MORTISE_CHECK(entry->index == batch_index_ + 1, "a committed entry is missing");
+    MORTISE_RETURN_IF_ERROR(apply_entry(*entry));
+    batch_index_ = entry->index;
+    batch_term_ = entry->term;
+    if (writer_.pending_bytes() >= kBatchBytesMax || writer_.pending_ops() >= kBatchOpsMax) {
+      MORTISE_RETURN_IF_ERROR(flush());
+    }
+  }
+  return flush();
+}
+
+Status Applier::flush() {
+  if (batch_index_ == applied_index_ && writer_.pending_ops() == 0) return Status();
+  std::shared_ptr<mvcc::EventBatch> events;
+  MORTISE_RETURN_IF_ERROR(writer_.commit(batch_index_, batch_term_, &events));
+  applied_index_ = batch_index_;
+  applied_term_ = batch_term_;
+  visible_ = mvcc::State{writer_.revision(), writer_.compacted()};
+  hooks_.committed(visible_, applied_index_);
+  if (!events->events.empty()) hooks_.publish(std::move(events));
+  for (int64_t revision : compactions_) hooks_.compact(revision);
+  compactions_.clear();
+  for (Done& done : done_) done.waiter->complete(std::move(done.result));
+  done_.clear();
+  for (auto& waiter : revoked_) waiter();
+  revoked_.clear();
+  return Status();
+}
+
+Status Applier::remove(const mvcc::Removal& removal) {
+  return store_->commit(removal.batch, applied_index_, applied_term_);
+}
+
+Status Applier::apply_entry(const raft::Entry& entry) {
+  if (entry.type != raft::EntryType::kNormal) return apply_membership_entry(entry);
+  if (entry.data.empty()) return Status();
+  wire::RaftRequest request;
+  if (!wire::decode(entry.data, &request)) {
+    return corruption("log entry " + std::to_string(entry.index) + " is not a request");
+  }
+  std::unique_ptr<Waiter> waiter = waiters_->take(request.id);
+  ApplyResult result;
+  result.rpc = gate(request);
+  if (result.rpc.ok()) MORTISE_RETURN_IF_ERROR(dispatch(request, waiter != nullptr, &result));
+  if (waiter != nullptr) {
+    if (result.revision == 0) result.revision = writer_.revision();
+    done_.push_back(Done{std::move(waiter), std::move(result)});
+  }
+  return Status();
+}
+
+Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result) {
+  switch (request.field) {
+    case wire::kRaftPut: return apply_put(request.request, respond, result);
+    case wire::kRaftDeleteRange: return apply_delete_range(request.request, respond, result);
+    case wire::kRaftTxn: return apply_txn(request.request, respond, result);
+    case wire::kRaftCompaction: return apply_compaction(request.request, result);
+    case wire::kRaftLeaseGrant: return apply_lease_grant(request.request, result);
+    case wire::kRaftLeaseRevoke: return apply_lease_revoke(request.request, result);
+    case wire::kRaftAlarm: return apply_alarm(request.request, result);
+    case wire::kRaftClusterVersionSet: return apply_cluster_version(request.request);
+    case wire::kRaftClusterMemberAttrSet: return apply_member_attributes(request.request);
+    default:
+      // A request of a kind that this version does not know still takes its place in the log.
+      hooks_.log("warn", "skipped a log entry of an unknown kind", std::to_string(request.field));
+      result->rpc = RpcStatus(RpcCode::kUnimplemented, "etcdserver: request is not implemented");
+      return Status();
+  }
+}
+
+}  // namespace mortise::apply

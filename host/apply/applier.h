@@ -1,0 +1,110 @@
+// Turns committed log entries into the state of the store: one chain for every member, a pure function of
+// (state, entry).
+//
+// The stages of an entry, in this order:
+//   1. decode    a membership change or an InternalRaftRequest; an empty entry only counts.
+//   2. gate      alarms refuse what they forbid, before anything is read. (gate_stage.cc)
+//   3. handler   kv, lease, alarm or membership; writes go to the batch. (kv_stage.cc, ...)
+// The entries of a batch go into one backend commit together with the applied position. Only after the
+// commit are effects shown: events are published first, then calls are answered, so that a client that has
+// its answer finds its own events before any later question.
+//
+// Owned by the apply thread. A Status that is not ok means that the store failed: the node stops.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "host/apply/alarms.h"
+#include "host/apply/result.h"
+#include "host/lease/lessor.h"
+#include "host/membership/cluster.h"
+#include "host/mvcc/compactor.h"
+#include "host/mvcc/writer.h"
+#include "host/raft/types.h"
+#include "host/wire/raft_request.h"
+
+namespace mortise::apply {
+
+// A batch is committed when it holds this much, even if more entries wait.
+constexpr size_t kBatchBytesMax = 8 << 20;
+constexpr size_t kBatchOpsMax = 20000;
+
+// Row of the meta keyspace: the membership of the raft core as of the applied index.
+constexpr std::string_view kConfStateKey = "conf-state";
+
+struct Hooks {
+  // A membership entry is applied; returns the core's new membership, or what makes it senseless.
+  std::function<Result<raft::ConfState>(const raft::MembershipChange&)> membership_changed;
+  // After a commit, before calls are answered. `state` is what is visible now.
+  std::function<void(const mvcc::State& state, uint64_t applied_index)> committed;
+  std::function<void(std::shared_ptr<mvcc::EventBatch>)> publish;
+  // Does anybody want previous values with events?
+  std::function<bool()> wants_prev;
+  // A compaction was applied: rows up to `revision` may be removed.
+  std::function<void(int64_t revision)> compact;
+  // For the log: something an operator should know.
+  std::function<void(std::string_view level, std::string_view message, std::string_view detail)> log;
+};
+
+class Applier {
+ public:
+  Applier(store::Store* store, lease::Lessor* lessor, membership::Cluster* cluster, Alarms* alarms,
+          WaitList* waiters, Hooks hooks);
+  // Reads state, leases, members and alarms.
+  Status open();
+
+  Status apply(std::span<const raft::EntryRef> entries);
+  // Removes rows that a compaction has made superfluous.
+  Status remove(const mvcc::Removal& removal);
+
+  const mvcc::State& visible() const { return visible_; }
+  uint64_t applied_index() const { return applied_index_; }
+
+ private:
+  struct Done {
+    std::unique_ptr<Waiter> waiter;
+    ApplyResult result;
+  };
+
+  Status apply_entry(const raft::Entry& entry);
+  Status apply_membership_entry(const raft::Entry& entry);
+  Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
+  RpcStatus gate(const wire::RaftRequest& request) const;
+  Status flush();
+
+  Status apply_put(std::string_view request, bool respond, ApplyResult* result);
+  Status apply_delete_range(std::string_view request, bool respond, ApplyResult* result);
+  Status apply_txn(std::string_view request, bool respond, ApplyResult* result);
+  Status apply_compaction(std::string_view request, ApplyResult* result);
+  Status apply_lease_grant(std::string_view request, ApplyResult* result);
+  Status apply_lease_revoke(std::string_view request, ApplyResult* result);
+  Status apply_alarm(std::string_view request, ApplyResult* result);
+  Status apply_cluster_version(std::string_view request);
+  Status apply_member_attributes(std::string_view request);
+
+  store::Store* store_;
+  lease::Lessor* lessor_;
+  membership::Cluster* cluster_;
+  Alarms* alarms_;
+  WaitList* waiters_;
+  Hooks hooks_;
+  mvcc::Writer writer_;
+  mvcc::State visible_;
+  uint64_t applied_index_ = 0;
+  uint64_t applied_term_ = 0;
+  uint64_t batch_index_ = 0;
+  uint64_t batch_term_ = 0;
+  std::vector<Done> done_;
+  std::vector<std::function<void()>> revoked_;  // Told after the commit that their lease is gone.
+  std::vector<int64_t> compactions_;  // Announced after the commit.
+};
+
+// The ConfState row.
+std::string encode_conf_state(const raft::ConfState& state);
+Result<raft::ConfState> read_conf_state(const store::Reader& reader);
+
+}  // namespace mortise::apply

@@ -1,0 +1,149 @@
+// Alarms, members, cluster version.
+#include "host/apply/applier.h"
+#include "host/raft/membership_codec.h"
+
+namespace mortise::apply {
+namespace {
+
+enum AlarmAction : int32_t { kGet = 0, kActivate = 1, kDeactivate = 2 };
+
+Status unreadable(std::string_view what) {
+  return corruption("a logged " + std::string(what) + " request is malformed");
+}
+
+void append_ids(std::string* out, uint32_t field, const std::vector<raft::NodeId>& ids) {
+  for (raft::NodeId id : ids) {
+    // Repeated and unpacked, so zero is written too.
+    char buffer[20];
+    char* p = wire::write_varint(wire::write_tag(buffer, field, wire::Type::kVarint), id);
+    out->append(buffer, static_cast<size_t>(p - buffer));
+  }
+}
+
+}  // namespace
+
+Status Applier::apply_alarm(std::string_view request, ApplyResult* result) {
+  int32_t action = kGet;
+  Alarm alarm;
+  wire::FieldReader reader(request);
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) action = static_cast<int32_t>(f.varint);
+    if (f.is_varint(2)) alarm.member_id = f.varint;
+    if (f.is_varint(3)) alarm.type = static_cast<int32_t>(f.varint);
+  }
+  if (reader.failed()) return unreadable("alarm");
+  std::vector<Alarm> shown;
+  if (action == kGet) {
+    shown = alarms_->list(alarm.type);
+  } else if (action == kActivate && alarm.type != kAlarmNone) {
+    if (alarms_->activate(alarm)) writer_.put_row(store::kAlarms, encode_alarm(alarm), {});
+    shown.push_back(alarm);
+    hooks_.log("warn", "alarm raised", alarm.type == kAlarmNoSpace ? "NOSPACE" : "CORRUPT");
+  } else if (action == kDeactivate) {
+    if (alarms_->deactivate(alarm)) {
+      writer_.remove_row(store::kAlarms, encode_alarm(alarm));
+      shown.push_back(alarm);
+      hooks_.log("warn", "alarm disarmed", alarm.type == kAlarmNoSpace ? "NOSPACE" : "CORRUPT");
+    }
+  }
+  std::string body;
+  for (const Alarm& a : shown) wire::append_bytes_field(&body, 2, encode_alarm(a));
+  result->body.append(body);
+  return Status();
+}
+
+Status Applier::apply_cluster_version(std::string_view request) {
+  std::string version;
+  wire::FieldReader reader(request);
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_bytes(1)) version = f.bytes;
+  }
+  if (reader.failed()) return unreadable("cluster version");
+  hooks_.log("info", "set initial cluster version", version);
+  cluster_->set_version(version);
+  writer_.put_row(store::kMeta, membership::kClusterVersionKey, version);
+  return Status();
+}
+
+Status Applier::apply_member_attributes(std::string_view request) {
+  uint64_t id = 0;
+  std::string name;
+  std::vector<std::string> client_urls;
+  wire::FieldReader reader(request);
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) id = f.varint;
+    if (!f.is_bytes(2)) continue;
+    wire::FieldReader attributes(f.bytes);
+    wire::Field a;
+    while (attributes.next(&a)) {
+      if (a.is_bytes(1)) name = a.bytes;
+      if (a.is_bytes(2)) client_urls.emplace_back(a.bytes);
+    }
+    if (attributes.failed()) return unreadable("member attributes");
+  }
+  if (reader.failed()) return unreadable("member attributes");
+  auto member = cluster_->member(id);
+  if (!member) return Status();
+  member->name = name;
+  member->client_urls = client_urls;
+  cluster_->put(*member);
+  writer_.put_row(store::kMembers, membership::member_row(id), membership::encode_member(*member));
+  return Status();
+}
+
+Status Applier::apply_membership_entry(const raft::Entry& entry) {
+  MORTISE_ASSIGN_OR_RETURN(auto change, raft::decode_membership(entry.type, entry.data));
+  if (change.v2 || change.changes.size() != 1) {
+    return corruption("log entry " + std::to_string(entry.index) +
+                      " changes several members at once, which this version does not do");
+  }
+  const raft::SingleChange& single = change.changes[0];
+  if (single.type == raft::ChangeType::kRemoveNode) {
+    cluster_->remove(single.node);
+    writer_.remove_row(store::kMembers, membership::member_row(single.node));
+  } else if (!change.context.empty()) {
+    MORTISE_ASSIGN_OR_RETURN(auto context, membership::decode_change_context(change.context));
+    cluster_->put(context.member);
+    writer_.put_row(store::kMembers, membership::member_row(context.member.id),
+                    membership::encode_member(context.member));
+    hooks_.log("info", "added member", membership::hex_id(context.member.id));
+  }
+  MORTISE_ASSIGN_OR_RETURN(auto conf_state, hooks_.membership_changed(change));
+  writer_.put_row(store::kMeta, kConfStateKey, encode_conf_state(conf_state));
+  return Status();
+}
+
+// raftpb.ConfState.
+std::string encode_conf_state(const raft::ConfState& state) {
+  std::string out;
+  append_ids(&out, 1, state.voters);
+  append_ids(&out, 2, state.learners);
+  append_ids(&out, 3, state.voters_outgoing);
+  append_ids(&out, 4, state.learners_next);
+  wire::append_varint_field(&out, 5, state.auto_leave ? 1 : 0);
+  return out;
+}
+
+Result<raft::ConfState> read_conf_state(const store::Reader& reader) {
+  raft::ConfState state;
+  bool found;
+  std::string_view value;
+  MORTISE_RETURN_IF_ERROR(reader.get(store::kMeta, kConfStateKey, &found, &value));
+  if (!found) return state;
+  wire::FieldReader fields(value);
+  wire::Field f;
+  while (fields.next(&f)) {
+    if (f.is_varint(1)) state.voters.push_back(f.varint);
+    if (f.is_varint(2)) state.learners.push_back(f.varint);
+    if (f.is_varint(3)) state.voters_outgoing.push_back(f.varint);
+    if (f.is_varint(4)) state.learners_next.push_back(f.varint);
+    if (f.is_varint(5)) state.auto_leave = f.varint != 0;
+  }
+  if (fields.failed()) return corruption("the stored membership is malformed");
+  return state;
+}
+
+}  // namespace mortise::apply
