@@ -1,7 +1,8 @@
 // Measures a backend plugin through the C ABI: CPU time for each put, lookup and scanned pair, of the
 // whole process with its background threads, and resident memory.
 //
-//   backend_bench PLUGIN.so EMPTY_DIRECTORY [--keys=N] [--puts=N] [--value=BYTES] [--config=JSON]
+//   backend_bench PLUGIN.so EMPTY_DIRECTORY [--keys=N] [--puts=N] [--value=BYTES] [--batch=N]
+//                [--config=JSON]
 //
 // A put is what the host makes of one: a revision row, the current row, a history row, and a position
 // row for each commit. Figures are of this machine and for comparison only.
@@ -43,6 +44,7 @@ struct Arguments {
   uint64_t keys = 1'000'000;
   uint64_t puts = 1'000'000;
   uint64_t value_bytes = 256;
+  uint64_t batch = 0;  // Zero: several.
 };
 
 double cpu_seconds() {
@@ -94,7 +96,8 @@ class Bench {
   void run() {
     open();
     load();
-    for (const size_t batch : {1, 16, 128, 512}) {
+    for (const uint64_t batch : {1, 16, 128, 512}) {
+      if (arguments_.batch != 0 && arguments_.batch != batch) continue;
       const uint64_t puts = batch == 1 ? arguments_.puts / 4 : arguments_.puts;
       measure_puts("uniform puts", batch, puts, false);
     }
@@ -328,6 +331,8 @@ bool parse(int argc, char** argv, Arguments& out) {
       out.puts = std::strtoull(value.c_str(), nullptr, 10);
     } else if (take(argv[i], "--value=", value)) {
       out.value_bytes = std::strtoull(value.c_str(), nullptr, 10);
+    } else if (take(argv[i], "--batch=", value)) {
+      out.batch = std::strtoull(value.c_str(), nullptr, 10);
     } else if (take(argv[i], "--config=", value)) {
       out.config = value;
     } else if (argv[i][0] != '-') {
@@ -349,7 +354,7 @@ int main(int argc, char** argv) {
   if (!parse(argc, argv, arguments)) {
     std::fprintf(stderr,
                  "usage: backend_bench PLUGIN.so EMPTY_DIRECTORY [--keys=N] [--puts=N] "
-                 "[--value=BYTES] [--config=JSON]\n");
+                 "[--value=BYTES] [--batch=1|16|128|512] [--config=JSON]\n");
     return 2;
   }
   void* object = ::dlopen(arguments.plugin.c_str(), RTLD_NOW | RTLD_LOCAL);

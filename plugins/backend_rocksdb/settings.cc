@@ -30,6 +30,14 @@ constexpr int kWriteBuffersMax = 8;
 // not written lately then does not walk the skip list.
 constexpr uint64_t kMemtableFilterBytes = 128 * kKiB;
 
+// Every keyspace holds at least one block, used or not, and it counts against the write buffers; big ones
+// would leave so little that tiny buffers are flushed all the time.
+constexpr size_t kArenaBlockBytes = 64 * kKiB;
+
+// Few shards: the filter of one big file has to fit into its shard beside much else, or every lookup
+// reads it anew.
+constexpr int kCacheShardBits = 2;
+
 constexpr uint64_t kManifestBytesMax = 16 * kMiB;
 constexpr uint64_t kBytesPerSync = kMiB;
 constexpr size_t kLogFiles = 2;
@@ -118,6 +126,7 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
   options.bottommost_compression_opts.level = 1;
   // The write buffer manager decides when to flush, over all keyspaces together.
   options.write_buffer_size = settings.write_buffer_limit;
+  options.arena_block_size = kArenaBlockBytes;
   options.max_write_buffer_number = kWriteBuffersMax;
   options.memtable_whole_key_filtering = true;
   options.memtable_prefix_bloom_size_ratio =
@@ -187,6 +196,7 @@ Status make_engine(const Settings& settings, Engine& out) {
   rocksdb::LRUCacheOptions cache_options;
   cache_options.capacity = settings.memory_limit;
   cache_options.high_pri_pool_ratio = 0.5;
+  cache_options.num_shard_bits = kCacheShardBits;
   engine.cache = rocksdb::NewLRUCache(cache_options);
   // Write buffers are charged to the cache: what they do not need holds blocks.
   engine.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(

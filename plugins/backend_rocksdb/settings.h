@@ -21,12 +21,12 @@ constexpr uint64_t kMiB = 1024 * kKiB;
 constexpr uint64_t kGiB = 1024 * kMiB;
 
 struct Settings {
-  uint64_t memory_limit = 96 * kMiB;
+  uint64_t memory_limit = 64 * kMiB;
   uint64_t write_buffer_limit = 0;  // 0: half of memory_limit.
   uint64_t block_size = 8 * kKiB;
   uint64_t bloom_bits = 10;
   std::string compression = "lz4";
-  std::string bottom_compression = "zstd";
+  std::string bottom_compression = "lz4";
   uint64_t background_threads = 3;
   uint64_t background_bytes_per_second = 0;  // 0: no limit.
   uint64_t open_files_max = 0;               // 0: no limit.

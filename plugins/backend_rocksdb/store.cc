@@ -1,6 +1,5 @@
 #include "plugins/backend_rocksdb/store.h"
 
-#include <rocksdb/env.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <sys/stat.h>
 
@@ -40,8 +39,6 @@ Status Store::open(sdk::Host host, const std::string& path, std::string_view con
   std::unique_ptr<StoreDir> dir;
   if (Status status = StoreDir::open(path, dir); !status.ok()) return status;
   dir->remove_leftovers();
-  // Background work gives way to the server's threads; flushes, for which commits may wait, do not.
-  rocksdb::Env::Default()->LowerThreadPoolCPUPriority(rocksdb::Env::Priority::LOW);
   std::unique_ptr<Store> store(new Store(host, std::move(dir), std::move(engine)));
   if (store->dir_->generation() == 0) {
     if (Status status = store->create(); !status.ok()) return status;
