@@ -37,7 +37,8 @@ class LogView {
   virtual ConfState initial_conf_state() const = 0;
 
   // A snapshot to send to a member that is too far behind; null if there is none now, and the core
-  // asks again later. Its index is at least first_index() - 1 and at most the applied index.
+  // asks again later. Its index is at least first_index() - 1 and at most the applied index. It is not
+  // sent to a member that its ConfState lacks, so give the newest there is.
   virtual SnapshotRef snapshot() const = 0;
 };
 

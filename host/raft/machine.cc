@@ -96,12 +96,10 @@ Status Machine::propose_membership(const MembershipChange& change) {
   return forward_proposal(std::move(entries));
 }
 
-std::string_view Machine::membership_refusal(const MembershipChange& change) const {
-  const bool leaves = change.changes.empty();
-  if (pending_conf_index_ > log_.applied()) return "another change is not yet applied";
-  if (is_joint(conf_) && !leaves) return "the joint membership must be left first";
-  if (!is_joint(conf_) && leaves) return "the membership is not joint";
-  return {};
+bool Machine::may_change_membership(const MembershipChange& change) const {
+  // With everything before it applied, conf_ is what the change will find when it is applied; one that
+  // makes no sense then must not get into the log.
+  return pending_conf_index_ <= log_.applied() && changed(conf_, change).ok();
 }
 
 Status Machine::propose_entries(const std::vector<EntryRef>& entries) {
@@ -116,7 +114,7 @@ Status Machine::propose_entries(const std::vector<EntryRef>& entries) {
     }
     const Result<MembershipChange> change = decode_membership(entry->type, entry->data);
     MORTISE_CHECK(change.ok(), "membership proposals are checked before");
-    if (!membership_refusal(change.value()).empty()) {
+    if (!may_change_membership(change.value())) {
       uncommitted_bytes_ -= entry->data.size();
       append_own(EntryType::kNormal, {});
       continue;

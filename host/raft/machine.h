@@ -68,7 +68,7 @@ class Machine {
   void append_own(EntryType type, std::string&& data);
   Status forward_proposal(std::vector<EntryRef> entries);
   Status propose_entries(const std::vector<EntryRef>& entries);
-  std::string_view membership_refusal(const MembershipChange& change) const;
+  bool may_change_membership(const MembershipChange& change) const;
   void persisted_to(uint64_t number);
   void applied_to(uint64_t index);
   void adopt_membership(ConfState conf);

@@ -52,7 +52,8 @@ bool Machine::maybe_send_snapshot(NodeId to, PeerProgress& peer) {
   // To a member that does not answer it would be work for nothing.
   if (!peer.recent_active) return false;
   SnapshotRef snapshot = view_.snapshot();
-  if (!snapshot || snapshot->index < peer.next - 1) return false;
+  // A member refuses a snapshot of a membership that it is not in; a newer one will do.
+  if (!snapshot || !contains(all_members(snapshot->conf_state), to)) return false;
   MORTISE_CHECK(snapshot->index + 1 >= log_.first_index(),
                 "snapshot at " + std::to_string(snapshot->index) + " does not reach the log at " +
                     std::to_string(log_.first_index()));
