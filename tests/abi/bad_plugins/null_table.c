@@ -1,0 +1,2 @@
+#include "bad.h"
+BAD_PLUGIN(MORTISE_BACKEND_ID, NULL)

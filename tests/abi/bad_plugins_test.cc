@@ -1,0 +1,88 @@
+// Each bad plugin is refused with one clear line, and mortise-plugin-check ends with 1.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+
+#include "host/loader/loader.h"
+
+namespace mortise {
+namespace {
+
+std::string build_dir() { return ::getenv("MORTISE_BUILD_DIR"); }
+std::string bad(const std::string& name) { return build_dir() + "/bad_plugins/" + name + ".so"; }
+
+// What the message says after "plugin <path>: ".
+std::string refusal(const std::string& path) {
+  const auto loaded = loader::load(path, {}, "backend_");
+  Status status = loaded.status();
+  if (loaded.ok()) status = loader::backend(*loaded.value()).status();
+  const std::string prefix = "plugin " + path + ": ";
+  EXPECT_EQ(status.message().substr(0, prefix.size()), prefix);
+  EXPECT_EQ(status.message().find('\n'), std::string::npos);
+  return status.message().substr(std::min(prefix.size(), status.message().size()));
+}
+
+TEST(BadPlugins, EachHasItsMessage) {
+  EXPECT_EQ(refusal(bad("no_such_file")),
+            "wanted a shared object, found no file: No such file or directory");
+  EXPECT_EQ(refusal(bad("not_elf")), "wanted an ELF shared object, found a file of another kind");
+  EXPECT_EQ(refusal(build_dir() + "/bin/mortise-plugin-check").substr(0, 46),
+            "wanted a shared object that the dynamic linker");
+  EXPECT_EQ(refusal(build_dir() + "/bad_plugins"), "wanted a shared object, found no regular file");
+  EXPECT_EQ(refusal(bad("no_symbol")),
+            "wanted the symbol \"mortise_plugin\", found none of that name");
+  EXPECT_EQ(refusal(bad("wrong_major")), "wanted ABI major 1, found 2");
+  EXPECT_EQ(refusal(bad("short_struct")),
+            "wanted a plugin struct of at least 56 bytes, found 16 bytes");
+  EXPECT_EQ(refusal(bad("null_name")), "wanted a name, found none");
+  EXPECT_EQ(refusal(bad("null_id")), "wanted an id for interface 0, found NULL");
+  EXPECT_EQ(refusal(bad("null_table")),
+            "interface \"mortise.backend/1\": wanted a table, found NULL");
+  EXPECT_EQ(refusal(bad("null_member")),
+            "interface \"mortise.backend/1\": wanted the member commit, found NULL");
+  EXPECT_EQ(
+      refusal(bad("short_table")),
+      "interface \"mortise.backend/1\": wanted a table of at least 120 bytes, found 32 bytes");
+  EXPECT_EQ(refusal(bad("missing_interface")),
+            "wanted interface \"mortise.backend/1\", found \"org.example.other/1\"");
+}
+
+TEST(BadPlugins, WordsOfTheLinkerAreKept) {
+  const std::string text = refusal(bad("undefined_symbol"));
+  EXPECT_EQ(text.find("wanted a shared object that the dynamic linker takes, found "), 0u) << text;
+  EXPECT_NE(text.find("mortise_no_such_function"), std::string::npos) << text;
+}
+
+TEST(BadPlugins, AnUnknownNameListsWhatIsThere) {
+  const auto loaded = loader::load("nothing", {build_dir() + "/bad_plugins"}, "null_");
+  ASSERT_FALSE(loaded.ok());
+  EXPECT_EQ(loaded.status().message(), "plugin \"nothing\": wanted null_nothing.so in " +
+                                           build_dir() +
+                                           "/bad_plugins, found id, member, name, table");
+  EXPECT_EQ(loaded.status().code(), StatusCode::kNotFound);
+}
+
+TEST(BadPlugins, PluginCheckSaysOneLineAndEndsWithOne) {
+  for (const char* name : {"no_such_file", "not_elf", "no_symbol", "wrong_major", "short_struct",
+                           "null_member", "short_table", "null_table", "missing_interface"}) {
+    const std::string command =
+        build_dir() + "/bin/mortise-plugin-check " + bad(name) + " 2>&1 1>/dev/null";
+    FILE* pipe = ::popen(command.c_str(), "r");
+    ASSERT_NE(pipe, nullptr);
+    std::string output;
+    std::array<char, 512> chunk;
+    while (size_t size = ::fread(chunk.data(), 1, chunk.size(), pipe))
+      output.append(chunk.data(), size);
+    const int status = ::pclose(pipe);
+    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << name;
+    EXPECT_EQ(output.find('\n'), output.size() - 1) << name << ": " << output;
+    EXPECT_EQ(output.find("plugin "), 0u) << output;
+  }
+}
+
+}  // namespace
+}  // namespace mortise
