@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <cstring>
 
@@ -252,6 +253,15 @@ void Generation::trim() {
   const uint64_t length = std::min(file_bytes(path_ + kDataFile), map_bytes());
   // The pages stay in the system's cache; whoever reads them next has them mapped in again.
   if (length > 0) (void)::madvise(map_, length, MADV_DONTNEED);
+}
+
+void Generation::trim_if_due() {
+  using std::chrono::milliseconds;
+  const auto since_start = std::chrono::steady_clock::now().time_since_epoch();
+  const int64_t now = std::chrono::duration_cast<milliseconds>(since_start).count();
+  if (now < next_trim_ms_.load(std::memory_order_relaxed)) return;
+  next_trim_ms_.store(now + kTrimIntervalMs, std::memory_order_relaxed);
+  trim();
 }
 
 Status Generation::refresh_figures() {

@@ -34,6 +34,8 @@ struct State {
   uint64_t next_tree = 1; // Number of the next tree of long keys.
 };
 
+constexpr int64_t kTrimIntervalMs = 500;
+
 class Generation {
  public:
   enum class Mode { kCreate, kExisting };
@@ -57,14 +59,17 @@ class Generation {
   bool try_grow(Status& status);
   uint64_t map_bytes() const { return map_bytes_.load(std::memory_order_relaxed); }
 
-  // Counts file pages that reading has mapped in, and lets go of all once the process holds more than the
-  // limit.
+  // A scan counts file pages that it has mapped in, and lets go of all once the process holds more than the
+  // limit. Single lookups do not: mapping a page costs more than finding a key in it, so what they map in is
+  // looked at by trim_if_due() only.
   void touch(uint64_t bytes) {
     if (resident_limit_ == 0) return;
     if (touched_.fetch_add(bytes, std::memory_order_relaxed) + bytes >= touch_step_) trim();
   }
-  // Looks now, whatever has been counted.
+  // Lets go of the mapped pages if the process holds too many.
   void trim();
+  // The same, at most every kTrimIntervalMs.
+  void trim_if_due();
 
   // Figures, as of the last refresh_figures() [the writer].
   Status refresh_figures();
@@ -111,6 +116,7 @@ class Generation {
   uint64_t resident_limit_ = 0;
   uint64_t touch_step_ = 0;
   std::atomic<uint64_t> touched_{0};
+  std::atomic<int64_t> next_trim_ms_{0};
 };
 
 }  // namespace mortise::lmdb

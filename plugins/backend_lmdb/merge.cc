@@ -3,8 +3,6 @@
 namespace mortise::lmdb {
 namespace {
 
-// A page fault maps the pages around in as well, this many bytes.
-constexpr uint64_t kFaultBytes = uint64_t{64} << 10;
 constexpr uint64_t kWalkReportBytes = uint64_t{1} << 20;
 
 }  // namespace
@@ -34,7 +32,6 @@ Status Snapshot::get(uint32_t keyspace, std::string_view key, std::string_view& 
   const int rc = logical_get(*view_->generation, txn_, keyspace, key, value);
   if (rc == MDB_NOTFOUND) return sdk::not_found();
   if (rc != 0) return read_error(rc);
-  view_->generation->touch(kFaultBytes + value.size());
   return Status();
 }
 
@@ -97,7 +94,6 @@ Status MergeCursor::seek(std::string_view lower, std::string_view upper) {
   } else {
     rc = base_.seek_ge(lower_);
   }
-  snapshot_.view().generation->touch(kFaultBytes);
   return rc == 0 || rc == MDB_NOTFOUND ? Status() : snapshot_.read_error(rc);
 }
 

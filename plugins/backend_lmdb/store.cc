@@ -9,7 +9,7 @@
 namespace mortise::lmdb {
 namespace {
 
-constexpr auto kRetiredCheckInterval = std::chrono::milliseconds(100);
+constexpr auto kHousekeepingInterval = std::chrono::milliseconds(kTrimIntervalMs);
 
 }  // namespace
 
@@ -336,14 +336,11 @@ void Store::flush_loop() {
     {
       std::unique_lock lock(work_mutex_);
       const auto ready = [this] { return stopping_ || (!frozen_.empty() && error_.ok()); };
-      if (retired_.empty()) {
-        work_cv_.wait(lock, [&] { return ready() || !retired_.empty(); });
-      } else {
-        work_cv_.wait_for(lock, kRetiredCheckInterval, ready);
-      }
+      work_cv_.wait_for(lock, kHousekeepingInterval, ready);
       if (stopping_ && (frozen_.empty() || !error_.ok())) return;
     }
     drop_retired();
+    current_view()->generation->trim_if_due();
     std::lock_guard unload_lock(unload_mutex_);
     std::shared_ptr<Memtable> oldest;
     {
