@@ -118,7 +118,7 @@ class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from
     uint64_t bytes;
   };
 
-  // Events are sent with the lock held, so that they keep their order; the transport does not call back.
+  // Messages are sent with the lock held, so that they keep their order.
   void pump(std::unique_lock<std::mutex>& lock) {
     while (!ended_ && !blocked_ && !waiting_.empty() && credit_ > 0) {
       Request request = waiting_.front();
@@ -157,8 +157,9 @@ class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from
     if (ended_) return;
     ended_ = true;
     auto self = std::move(self_);
-    client_.end(status);
+    // The transport holds the end back while it is inside one of our functions, which may wait for the lock.
     lock.unlock();
+    client_.end(status);
   }
 
   const Context& context_;

@@ -32,6 +32,7 @@ class Arena {
     return {p, bytes.size()};
   }
   size_t bytes_reserved() const { return bytes_reserved_; }
+  size_t bytes_used() const { return bytes_reserved_ - remaining_; }
 
  private:
   char* add_chunk(size_t size) {

@@ -1,0 +1,75 @@
+// What a member does from time to time.
+#include "host/server/server.h"
+
+namespace mortise::server {
+namespace {
+
+constexpr std::chrono::milliseconds kChoresInterval{500};
+// As in etcd: so many revocations are proposed at a time, and again if one is not done by then.
+constexpr size_t kRevocationsMax = 500;
+// A log shorter than this has nothing to give back: segments go as a whole.
+constexpr uint64_t kLogBytesBetweenReleases = 64 << 20;
+
+class NobodyWaits : public apply::Waiter {
+ public:
+  void complete(apply::ApplyResult) override {}
+};
+
+}  // namespace
+
+void Server::chores_loop() {
+  std::unique_lock lock(chores_mutex_);
+  while (!stopping_) {
+    chores_wake_.wait_for(lock, kChoresInterval, [&] { return stopping_; });
+    if (stopping_) return;
+    lock.unlock();
+    expire_leases();
+    expire_proposals();
+    refresh_store_size();
+    maybe_release_log();
+    lock.lock();
+  }
+}
+
+void Server::expire_leases() {
+  if (!raft_->is_leader()) return;
+  for (int64_t id : lessor_->expired(kRevocationsMax, request_timeout(config_))) {
+    std::string request;
+    wire::append_varint_field(&request, 1, static_cast<uint64_t>(id));
+    propose(wire::kRaftLeaseRevoke, request, std::make_unique<NobodyWaits>());
+  }
+}
+
+void Server::expire_proposals() {
+  for (auto& waiter : waiters_.take_expired(apply::WaitList::Clock::now())) {
+    apply::ApplyResult result;
+    result.rpc = rpc_errors::kTimeout;
+    waiter->complete(std::move(result));
+  }
+}
+
+void Server::refresh_store_size() {
+  auto size = store_->size();
+  if (size.ok()) store_bytes_ = static_cast<int64_t>(size->allocated_bytes);
+  if (!alarms_.is_active(apply::kAlarmNoSpace)) no_space_proposed_ = false;
+}
+
+void Server::maybe_release_log() {
+  uint64_t bytes = raft_->wal_counters().bytes_written.load(std::memory_order_relaxed);
+  if (applied_index() < released_at_index_ + config_.snapshot_count) return;
+  if (bytes < released_at_log_bytes_ + kLogBytesBetweenReleases) return;
+  if (releasing_log_.exchange(true)) return;
+  released_at_index_ = applied_index();
+  released_at_log_bytes_ = bytes;
+  bool posted = maintenance_.post([this] {
+    log_->info("triggering snapshot", {{"local-member-applied-index", applied_index()}});
+    auto synced = store_->sync();
+    if (!synced.ok()) fail("syncing the store failed", synced.status());
+    raft_->release_log(*synced);
+    log_->info("saved snapshot to disk", {{"snapshot-index", *synced}});
+    releasing_log_ = false;
+  });
+  if (!posted) releasing_log_ = false;
+}
+
+}  // namespace mortise::server

@@ -1,0 +1,83 @@
+// The server's log: etcd's JSON lines (level, ts, caller, msg, then fields), or tab-separated text.
+//
+// Thread-safe; each line is written whole and flushed. Made once, before threads start.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "host/base/status.h"
+
+namespace mortise::server {
+
+enum class Level : int8_t { kDebug = -1, kInfo = 0, kWarn = 1, kError = 2, kPanic = 4, kFatal = 5 };
+
+struct Field {
+  using Value = std::variant<std::string, int64_t, uint64_t, bool, double, std::vector<std::string>>;
+  std::string name;
+  Value value;
+
+  Field(std::string n, std::string v) : name(std::move(n)), value(std::move(v)) {}
+  Field(std::string n, const char* v) : name(std::move(n)), value(std::string(v)) {}
+  Field(std::string n, std::string_view v) : name(std::move(n)), value(std::string(v)) {}
+  Field(std::string n, bool v) : name(std::move(n)), value(v) {}
+  Field(std::string n, int v) : name(std::move(n)), value(int64_t{v}) {}
+  Field(std::string n, long v) : name(std::move(n)), value(int64_t{v}) {}
+  Field(std::string n, unsigned v) : name(std::move(n)), value(uint64_t{v}) {}
+  Field(std::string n, unsigned long v) : name(std::move(n)), value(uint64_t{v}) {}
+  Field(std::string n, double v) : name(std::move(n)), value(v) {}
+  Field(std::string n, std::vector<std::string> v) : name(std::move(n)), value(std::move(v)) {}
+};
+using Fields = std::vector<Field>;
+
+struct LogOptions {
+  std::string level = "info";
+  std::string format = "json";  // or "console"
+  std::vector<std::string> outputs = {"default"};
+};
+
+class Log {
+ public:
+  static Result<std::unique_ptr<Log>> open(const LogOptions& options);
+  ~Log();
+
+  bool enabled(Level level) const { return level >= level_; }
+  void write(Level level, std::string_view message, const Fields& fields = {},
+             std::source_location where = std::source_location::current());
+  // As write(), for a line whose place in the code is known otherwise.
+  void write_from(std::string_view caller, Level level, std::string_view message, const Fields& fields);
+  void info(std::string_view message, const Fields& fields = {},
+            std::source_location where = std::source_location::current()) {
+    write(Level::kInfo, message, fields, where);
+  }
+  void warn(std::string_view message, const Fields& fields = {},
+            std::source_location where = std::source_location::current()) {
+    write(Level::kWarn, message, fields, where);
+  }
+  // Writes the line and ends the process with exit code 1, without running destructors.
+  [[noreturn]] void fatal(std::string_view message, const Fields& fields = {},
+                          std::source_location where = std::source_location::current());
+
+ private:
+  struct Sinks;
+  Log(Level level, bool json, std::unique_ptr<Sinks> sinks);
+  const Level level_;
+  const bool json_;
+  std::unique_ptr<Sinks> sinks_;
+};
+
+// One line in JSON without the line break; for tests. `ts` as it stands in the line.
+std::string json_line(Level level, std::string_view ts, std::string_view caller, std::string_view message,
+                      const Fields& fields);
+
+// "1m0s", "100ms": as Go prints durations, which is how etcd's log shows them.
+std::string duration_text(std::chrono::nanoseconds d);
+
+}  // namespace mortise::server

@@ -1,0 +1,297 @@
+#include "host/server/server.h"
+
+#include <unistd.h>
+
+#include <future>
+
+namespace mortise::server {
+namespace {
+
+// Request ids begin anew at each start: the member's low bits, then milliseconds, then a counter.
+uint64_t first_request_id(uint64_t member_id) {
+  auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                std::chrono::system_clock::now().time_since_epoch())
+                .count();
+  return (member_id & 0xffff) << 48 | (static_cast<uint64_t>(ms) & 0xffffffffff) << 8;
+}
+
+// How far the apply loop may be behind before proposals are refused, as in etcd.
+constexpr uint64_t kUnappliedEntriesMax = 5000;
+
+class PublishWaiter : public apply::Waiter {
+ public:
+  explicit PublishWaiter(std::promise<RpcStatus> done) : done_(std::move(done)) {}
+  void complete(apply::ApplyResult result) override { done_.set_value(result.rpc); }
+
+ private:
+  std::promise<RpcStatus> done_;
+};
+
+}  // namespace
+
+std::chrono::milliseconds request_timeout(const config::Config& config) {
+  return std::chrono::seconds(5) + 2 * config.election_timeout;
+}
+
+Server::Server(const config::Config& config, std::string executable_dir, Log* log)
+    : config_(config), executable_dir_(std::move(executable_dir)), log_(log) {}
+
+Server::~Server() { stop(); }
+
+Status Server::start() {
+  MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir));
+  data_dir_.emplace(std::move(dir));
+  for (const std::string& name : data_dir_->unknown_files()) {
+    log_->warn("found invalid file under data directory", {{"filename", name}, {"data-dir", config_.data_dir}});
+  }
+  MORTISE_RETURN_IF_ERROR(bind_listeners());
+  MORTISE_RETURN_IF_ERROR(load_plugins());
+  MORTISE_RETURN_IF_ERROR(open_store());
+  MORTISE_RETURN_IF_ERROR(open_log());
+  next_request_id_ = first_request_id(cluster_->local_id());
+  MORTISE_RETURN_IF_ERROR(make_apply());
+  MORTISE_RETURN_IF_ERROR(make_api());
+
+  MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
+  MORTISE_ASSIGN_OR_RETURN(int64_t finished, mvcc::finished_compaction(reader));
+  reader.close();
+  hub_->start(revision());
+  apply_loop_->start();
+  compaction_->start(finished, applier_->visible().compacted);
+  log_->info("starting etcd server", {{"local-member-id", membership::hex_id(cluster_->local_id())},
+                                      {"local-server-version", config::kEtcdVersion}});
+  raft_->start(std::move(wal_), /*campaign=*/true);
+  refresh_store_size();
+  chores_ = std::thread([this] { chores_loop(); });
+  MORTISE_RETURN_IF_ERROR(publish());
+  return serve();
+}
+
+// Makes the member's name and addresses known through the log, and the cluster's version if it has none.
+Status Server::publish() {
+  auto log_and_wait = [this](uint32_t field, const std::string& request) -> Status {
+    std::promise<RpcStatus> promise;
+    auto done = promise.get_future();
+    propose(field, request, std::make_unique<PublishWaiter>(std::move(promise)));
+    RpcStatus status = done.get();
+    return status.ok() ? Status() : internal_error("cannot publish the member: " + status.message());
+  };
+  // The election takes a moment; there is nobody else to win it.
+  while (!raft_->is_leader()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  std::string attributes, request;
+  wire::append_bytes_field(&attributes, 1, config_.name);
+  for (const std::string& url : config::url_texts(config_.advertise_client_urls)) {
+    wire::append_bytes_field(&attributes, 2, url);
+  }
+  wire::append_varint_field(&request, 1, cluster_->local_id());
+  wire::append_bytes_field(&request, 2, attributes);
+  MORTISE_RETURN_IF_ERROR(log_and_wait(wire::kRaftClusterMemberAttrSet, request));
+  log_->info("published local member to cluster through raft",
+             {{"local-member-id", membership::hex_id(cluster_->local_id())},
+              {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
+  if (cluster_->version() == api::kStorageVersion) return Status();
+  std::string version;
+  wire::append_bytes_field(&version, 1, api::kStorageVersion);
+  return log_and_wait(wire::kRaftClusterVersionSet, version);
+}
+
+Status Server::serve() {
+  service_->start_serving();
+  for (Transport& transport : transports_) {
+    mortise_error error{};
+    error.struct_size = sizeof error;
+    mortise_status code = transport.table->start(transport.handle, &error);
+    MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "cannot start " + transport.name));
+    transport.started = true;
+  }
+  listeners_.start();
+  log_serving();
+  return Status();
+}
+
+void Server::log_serving() const {
+  for (size_t i = 0; i < config_.listen_client_urls.size(); ++i) {
+    log_->info("ready to serve client requests");
+  }
+  for (const config::Url& url : config_.listen_client_urls) {
+    std::string address = url.is_unix() ? url.path : url.host + ":" + url.port;
+    log_->info("serving client traffic insecurely; this is strongly discouraged!",
+               {{"traffic", "grpc"}, {"address", address}});
+  }
+}
+
+void Server::adopt(Accepted accepted) {
+  mortise_opening opening{};
+  opening.struct_size = sizeof opening;
+  opening.kind = accepted.kind;
+  opening.first_bytes = store::bytes(accepted.first_bytes);
+  Transport* best = nullptr;
+  int32_t best_claim = 0;
+  for (Transport& transport : transports_) {
+    int32_t claim = transport.table->claims(transport.handle, &opening);
+    if (claim > best_claim) {
+      best = &transport;
+      best_claim = claim;
+    }
+  }
+  if (best == nullptr) {
+    ::close(accepted.fd);
+    log_->warn("rejected connection on client endpoint",
+               {{"remote-addr", accepted.remote},
+                {"error", accepted.kind == MORTISE_OPENING_TLS ? "TLS is not served on this address"
+                                                               : "no transport speaks this protocol"}});
+    return;
+  }
+  mortise_connection connection{};
+  connection.struct_size = sizeof connection;
+  connection.fd = accepted.fd;
+  connection.listener = store::bytes(accepted.listener);
+  connection.remote = store::bytes(accepted.remote);
+  mortise_error error{};
+  error.struct_size = sizeof error;
+  if (best->table->adopt(best->handle, &connection, &error) != MORTISE_OK) {
+    log_->warn("rejected connection on client endpoint",
+               {{"remote-addr", accepted.remote}, {"error", std::string(error.message)}});
+  }
+}
+
+void Server::propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) {
+  auto fail_with = [&](const RpcStatus& status) {
+    apply::ApplyResult result;
+    result.rpc = status;
+    waiter->complete(std::move(result));
+  };
+  if (raft_->committed() > applied_index() + kUnappliedEntriesMax) {
+    return fail_with(rpc_errors::kTooManyRequests);
+  }
+  uint64_t id = next_request_id();
+  std::string data = wire::encode_raft_request(id, field, request);
+  if (data.size() > config_.max_request_bytes) return fail_with(rpc_errors::kRequestTooLarge);
+  waiters_.add(id, std::move(waiter), apply::WaitList::Clock::now() + request_timeout(config_));
+  if (raft_->propose(id, std::move(data))) return;
+  waiter = waiters_.take(id);
+  if (waiter != nullptr) fail_with(rpc_errors::kTooManyRequests);
+}
+
+// With one voter nothing is acknowledged before it is applied here, so the store is up to date while this
+// member leads.
+RpcStatus Server::check_linearizable() const {
+  if (raft_->is_leader()) return RpcStatus();
+  return rpc_errors::kNoLeader;
+}
+
+void Server::when_compacted(int64_t revision, std::function<void(bool)> done) {
+  compaction_->when_finished(revision, std::move(done));
+}
+
+void Server::reclaim(std::function<void(Status)> done) {
+  auto shared = std::make_shared<std::function<void(Status)>>(std::move(done));
+  bool posted = maintenance_.post([this, shared] {
+    log_->info("starting defragment");
+    auto started = std::chrono::steady_clock::now();
+    Status status = store_->reclaim();
+    refresh_store_size();
+    log_->info("finished defragment", {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
+    (*shared)(status);
+  });
+  if (!posted) (*shared)(Status(StatusCode::kStopped, "server stopped"));
+}
+
+uint64_t Server::committed_index() const { return std::max(raft_->committed(), applied_index()); }
+
+int64_t Server::new_lease_id() {
+  int64_t id = 0;
+  while (id == 0) id = static_cast<int64_t>(next_request_id() & INT64_MAX);
+  return id;
+}
+
+bool Server::has_space(int64_t cost) {
+  int64_t quota = context_->limits.quota_bytes;
+  if (store_bytes_.load(std::memory_order_relaxed) + cost < quota) return true;
+  refresh_store_size();
+  if (store_bytes_.load(std::memory_order_relaxed) + cost < quota) return true;
+  if (!no_space_proposed_.exchange(true)) {
+    std::string alarm;
+    wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE
+    wire::append_varint_field(&alarm, 2, cluster_->local_id());
+    wire::append_varint_field(&alarm, 3, apply::kAlarmNoSpace);
+    std::promise<RpcStatus> ignored;
+    propose(wire::kRaftAlarm, alarm, std::make_unique<PublishWaiter>(std::move(ignored)));
+  }
+  return false;
+}
+
+void Server::log(std::string_view level, std::string_view message,
+                 const std::vector<std::pair<std::string, std::string>>& fields) {
+  Fields out;
+  for (const auto& [name, value] : fields) out.emplace_back(name, value);
+  log_->write_from("api/call.cc:0", level == "warn" ? Level::kWarn : Level::kInfo, message, out);
+}
+
+void Server::fail(std::string_view what, const Status& status) {
+  log_->fatal("the member stops: " + std::string(what), {{"error", status.message()}});
+}
+
+void Server::drain_transports() {
+  // The transports' own grace for clients; what is left then is cancelled.
+  constexpr std::chrono::milliseconds kDrainTime{1000};
+  std::unique_lock lock(chores_mutex_);
+  for (Transport& transport : transports_) {
+    if (!transport.started) continue;
+    lock.unlock();
+    transport.table->drain(transport.handle, static_cast<uint64_t>(std::chrono::nanoseconds(kDrainTime).count()));
+    lock.lock();
+  }
+  chores_wake_.wait_for(lock, request_timeout(config_), [&] {
+    return std::all_of(transports_.begin(), transports_.end(),
+                       [](const Transport& t) { return !t.started || t.drained; });
+  });
+}
+
+void Server::stop() {
+  if (!data_dir_) return;
+  log_->info("closing etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  listeners_.stop();
+  if (raft_) {
+    log_->info("skipped leadership transfer for single voting member cluster",
+               {{"local-member-id", membership::hex_id(cluster_->local_id())}});
+  }
+  if (hub_) hub_->stop();
+  drain_transports();
+  if (service_) service_->stop_serving();
+  if (compaction_) compaction_->stop();
+  {
+    std::lock_guard lock(chores_mutex_);
+    stopping_ = true;
+    chores_wake_.notify_all();
+  }
+  if (chores_.joinable()) chores_.join();
+  if (apply_loop_) apply_loop_->stop();
+  if (raft_) {
+    if (Status status = raft_->stop(); !status.ok()) fail("the log failed", status);
+  }
+  for (auto& waiter : waiters_.take_all()) {
+    apply::ApplyResult result;
+    result.rpc = rpc_errors::kStopped;
+    waiter->complete(std::move(result));
+  }
+  long_reads_.stop();
+  maintenance_.stop();
+  for (Transport& transport : transports_) {
+    if (transport.handle != nullptr) transport.table->destroy(transport.handle);
+  }
+  transports_.clear();
+  hub_.reset();
+  if (store_) {
+    if (auto synced = store_->sync(); !synced.ok()) {
+      log_->warn("the store could not be synced; the log will be replayed", {{"error", synced.status().message()}});
+    }
+  }
+  applier_.reset();
+  store_.reset();
+  if (executor_) executor_->stop();
+  log_->info("closed etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  data_dir_.reset();
+}
+
+}  // namespace mortise::server

@@ -1,0 +1,151 @@
+// One member, from its configuration to serving and back: makes the parts, connects them, starts them in
+// order and stops them in the reverse one.
+//
+// main() calls start(), waits for a signal, and calls stop(). What fails later than start() ends the process
+// with a line in the log: a store or a log that failed cannot be trusted further, and nothing that was
+// acknowledged depends on an orderly end.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "host/api/context.h"
+#include "host/api/service.h"
+#include "host/apply/applier.h"
+#include "host/config/config.h"
+#include "host/loader/host_services.h"
+#include "host/loader/loader.h"
+#include "host/server/apply_loop.h"
+#include "host/server/compaction.h"
+#include "host/server/data_dir.h"
+#include "host/server/listener.h"
+#include "host/server/log.h"
+#include "host/server/raft_node.h"
+#include "host/server/task_thread.h"
+#include "host/watch/hub.h"
+
+namespace mortise::server {
+
+// How long a request may take from being accepted to being applied: 5 s and two election timeouts.
+std::chrono::milliseconds request_timeout(const config::Config& config);
+
+class Server : public api::Node {
+ public:
+  // `executable_dir` is where plugins are looked for, if the configuration does not say.
+  Server(const config::Config& config, std::string executable_dir, Log* log);
+  ~Server() override;
+
+  // Returns when the member serves clients, or with the reason why it cannot.
+  Status start();
+  void stop();
+
+  // api::Node
+  void propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) override;
+  RpcStatus check_linearizable() const override;
+  void when_compacted(int64_t revision, std::function<void(bool)> done) override;
+  void reclaim(std::function<void(Status)> done) override;
+  bool run_long(std::function<void()> task) override { return long_reads_.post(std::move(task)); }
+  int64_t revision() const override { return revision_.load(std::memory_order_acquire); }
+  uint64_t term() const override { return raft_->term(); }
+  uint64_t leader() const override { return raft_->leader(); }
+  uint64_t committed_index() const override;
+  uint64_t applied_index() const override { return applied_index_.load(std::memory_order_acquire); }
+  int64_t new_lease_id() override;
+  bool has_space(int64_t cost) override;
+  rpc::ServerStream* open_watch(const rpc::ClientStream& client) override {
+    return hub_->open_stream(client);
+  }
+  void log(std::string_view level, std::string_view message,
+           const std::vector<std::pair<std::string, std::string>>& fields) override;
+
+ private:
+  struct Transport {
+    std::unique_ptr<loader::HostObject> host;
+    const mortise_transport_v1* table = nullptr;
+    mortise_transport* handle = nullptr;
+    std::string name;
+    bool started = false;
+    bool drained = false;
+  };
+  struct Identity {
+    uint64_t cluster_id = 0;
+    uint64_t member_id = 0;
+  };
+
+  // startup.cc
+  Status load_plugins();
+  std::unique_ptr<loader::HostObject> host_object(const std::string& plugin_name);
+  Status open_store();
+  Status open_log();
+  Result<Identity> find_identity(bool* is_new);
+  Status write_identity(const Identity& identity);
+  Status bootstrap_log(wal::Wal* wal, const Identity& identity);
+  Status make_raft(const Identity& identity);
+  Status make_apply();
+  Status make_api();
+  Status bind_listeners();
+  void log_start(bool is_new) const;
+  Status publish();
+  Status serve();
+  void log_serving() const;
+
+  // chores.cc
+  void chores_loop();
+  void expire_leases();
+  void expire_proposals();
+  void refresh_store_size();
+  void maybe_release_log();
+
+  uint64_t next_request_id() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
+  void fail(std::string_view what, const Status& status);
+  void adopt(Accepted accepted);
+  void drain_transports();
+
+  const config::Config config_;
+  const std::string executable_dir_;
+  Log* const log_;
+
+  std::optional<DataDir> data_dir_;
+  std::unique_ptr<loader::MetricsRegistry> metrics_;
+  std::unique_ptr<loader::Executor> executor_;
+  std::unique_ptr<loader::HostObject> backend_host_;
+  std::unique_ptr<loader::HostObject> watch_host_;
+  const mortise_backend_v1* backend_table_ = nullptr;
+  const mortise_watch_v1* watch_table_ = nullptr;
+  std::vector<Transport> transports_;
+
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<lease::Lessor> lessor_;
+  std::unique_ptr<membership::Cluster> cluster_;
+  apply::Alarms alarms_;
+  apply::WaitList waiters_;
+  std::unique_ptr<watch::Hub> hub_;
+  std::unique_ptr<apply::Applier> applier_;
+  std::unique_ptr<wal::Wal> wal_;
+  std::unique_ptr<RaftNode> raft_;
+  std::unique_ptr<ApplyLoop> apply_loop_;
+  std::unique_ptr<CompactionRunner> compaction_;
+  std::unique_ptr<api::Context> context_;
+  std::unique_ptr<api::Service> service_;
+  Listeners listeners_;
+  TaskThread long_reads_;
+  TaskThread maintenance_;
+
+  std::atomic<int64_t> revision_{mvcc::kFirstRevision};
+  std::atomic<uint64_t> applied_index_{0};
+  std::atomic<uint64_t> next_request_id_{0};
+  std::atomic<int64_t> store_bytes_{0};     // As of the last look, and what was written since.
+  std::atomic<bool> no_space_proposed_{false};
+  std::atomic<bool> releasing_log_{false};
+  uint64_t released_at_index_ = 0;          // The chores thread's.
+  uint64_t released_at_log_bytes_ = 0;
+
+  std::mutex chores_mutex_;
+  std::condition_variable chores_wake_;     // Also: drained transports.
+  bool stopping_ = false;
+  std::thread chores_;
+};
+
+}  // namespace mortise::server
