@@ -14,6 +14,7 @@ CallBase::~CallBase() {
 
 void CallBase::start(const grpc_op* ops, size_t count, Completion* tag) {
   ref();
+  tag->hand_over();
   // The only errors are batches that break the library's rules.
   const grpc_call_error error = grpc_call_start_batch(call_, ops, count, tag, nullptr);
   GPR_ASSERT(error == GRPC_CALL_OK);

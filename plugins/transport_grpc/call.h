@@ -1,11 +1,12 @@
-// What all kinds of calls share: the server they belong to, the tags of their operations, their life.
+// What all kinds of calls share: the server they belong to, the tags of their operations, their
+// life.
 //
-// Threads. All operations of a call report on the one completion queue it came from, and each queue has one
-// thread, its worker; so everything that is said here to run on the worker is serial for a call. Answers and
-// events of the host come on any thread.
+// Threads. All operations of a call report on the one completion queue it came from, and each queue
+// has one thread, its worker; so everything that is said here to run on the worker is serial for a
+// call. Answers and events of the host come on any thread.
 //
-// Life. A call counts references: one for each operation that is under way, one for the host until its last
-// event has returned, one while the call is being set up. The last one destroys it.
+// Life. A call counts references: one for each operation that is under way, one for the host until
+// its last event has returned, one while the call is being set up. The last one destroys it.
 #pragma once
 
 #include <grpc/grpc.h>
@@ -16,10 +17,12 @@
 #include <mutex>
 #include <string_view>
 #include <thread>
+#include <tuple>
 
 #include "mortise/sdk/host.h"
 #include "plugins/transport_grpc/methods.h"
 #include "plugins/transport_grpc/options.h"
+#include "plugins/transport_grpc/outbox.h"
 
 namespace mortise::transport_grpc {
 
@@ -27,8 +30,8 @@ namespace mortise::transport_grpc {
 class LiveCalls {
  public:
   void add() { count_.fetch_add(1, std::memory_order_relaxed); }
-  // Whoever drops the last share touches this object only under the lock that wait() needs as well, so
-  // the waiter may destroy it.
+  // Whoever drops the last share touches this object only under the lock that wait() needs as well,
+  // so the waiter may destroy it.
   void drop() {
     if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     std::lock_guard lock(mutex_);
@@ -54,35 +57,54 @@ struct ServerContext {
   Options options;
   const Methods* methods = nullptr;
   grpc_server* server = nullptr;
+  Connections connections;
   LiveCalls live;
+};
+
+// A completion queue with what belongs to the one thread that serves it.
+struct Worker {
+  explicit Worker(grpc_completion_queue* q) : queue(q) {}
+  grpc_completion_queue* const queue;
+  Outbox outbox;
 };
 
 // The tag of an operation in a completion queue.
 class Completion {
  public:
-  // On the worker of the call's queue.
-  virtual void on_complete(bool ok) = 0;
+  // The operation is about to start: what was written before is seen by on_complete(). The library
+  // orders the two as well, but a race detector cannot see that in a library built without it.
+  void hand_over() { handed_over_.store(true, std::memory_order_release); }
+  // The queue has reported the operation. On the queue's worker.
+  void complete(bool ok) {
+    std::ignore = handed_over_.load(std::memory_order_acquire);
+    on_complete(ok);
+  }
 
  protected:
   ~Completion() = default;
+  virtual void on_complete(bool ok) = 0;
+
+ private:
+  std::atomic<bool> handed_over_{false};
 };
 
 template <class Call, void (Call::*kFunction)(bool)>
 class Operation final : public Completion {
  public:
   explicit Operation(Call* call) : call_(call) {}
-  void on_complete(bool ok) override { (call_->*kFunction)(ok); }
 
  private:
+  void on_complete(bool ok) override { (call_->*kFunction)(ok); }
+
   Call* const call_;
 };
 
-// Orders this side's calls into the host for one host handle against the host's last event for it, after which
-// the handle is dead.
+// Orders this side's calls into the host for one host handle against the host's last event for it,
+// after which the handle is dead.
 class HostGate {
  public:
-  // Runs `body` unless the last event has begun, and holds that event back meanwhile. On the worker, and not
-  // from within another body.
+  // Runs `body` unless the last event has begun, and holds that event back meanwhile. On the
+  // worker, and not from within another body.
   template <class Body>
   void run(Body&& body) {
     std::lock_guard lock(mutex_);
@@ -109,7 +131,7 @@ class HostGate {
 
 class CallBase {
  public:
-  CallBase(ServerContext& context, grpc_completion_queue* queue) : context_(context), queue_(queue) {
+  CallBase(ServerContext& context, Worker& worker) : context_(context), worker_(worker) {
     grpc_metadata_array_init(&metadata_);
   }
   CallBase(const CallBase&) = delete;
@@ -131,7 +153,7 @@ class CallBase {
   void start(const grpc_op* ops, size_t count, Completion* tag);
 
   ServerContext& context_;
-  grpc_completion_queue* const queue_;
+  Worker& worker_;
   grpc_call* call_ = nullptr;
   grpc_metadata_array metadata_;
   gpr_timespec deadline_{};

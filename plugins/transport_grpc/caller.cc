@@ -67,7 +67,8 @@ Caller::Caller(grpc_call* call, const grpc_metadata_array& metadata, gpr_timespe
   caller_.remote = sdk::bytes(remote_);
   caller_.timeout_ns = timeout_ns_until(deadline);
 
-  // Of a key that is sent more than once the first value counts, and `token` goes before `authorization`.
+  // Of a key that is sent more than once the first value counts, and `token` goes before
+  // `authorization`.
   bool has_token = false;
   bool has_authorization = false;
   bool has_leader = false;

@@ -18,13 +18,15 @@ class Caller {
   Caller& operator=(const Caller&) = delete;
 
   const mortise_caller* get() const { return &caller_; }
+  const std::string& remote() const { return remote_; }
 
  private:
   std::string remote_;
   mortise_caller caller_{};
 };
 
-// "ipv4:127.0.0.1:4321" to "127.0.0.1:4321", "ipv6:%5B::1%5D:4321" to "[::1]:4321"; "unix:" is kept.
+// "ipv4:127.0.0.1:4321" to "127.0.0.1:4321", "ipv6:%5B::1%5D:4321" to "[::1]:4321"; "unix:" is
+// kept.
 std::string remote_of_peer(std::string_view peer_uri);
 
 }  // namespace mortise::transport_grpc

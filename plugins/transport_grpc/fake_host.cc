@@ -11,8 +11,9 @@ constexpr std::chrono::seconds kLongTime{60};
 const char* const kNoHttpPaths[] = {nullptr};
 
 FakeCaller copy_of(const mortise_caller* caller) {
-  return {caller->flags, std::string(sdk::view(caller->remote)), std::string(sdk::view(caller->token)),
-          std::string(sdk::view(caller->client_api_version)), caller->timeout_ns};
+  return {caller->flags, std::string(sdk::view(caller->remote)),
+          std::string(sdk::view(caller->token)), std::string(sdk::view(caller->client_api_version)),
+          caller->timeout_ns};
 }
 
 }  // namespace
@@ -23,8 +24,9 @@ FakeCall::FakeCall(FakeHost* host, const mortise_caller* caller_, mortise_buffer
 
 void FakeCall::answer(mortise_rpc_code code, std::string_view message, sdk::Buffer body) {
   EXPECT_FALSE(done_begun_.exchange(true)) << "answered twice";
-  done_(context_, code, sdk::bytes(message), body.release());
+  // The transport may report that it has drained before this returns.
   --host_->open_handles_;
+  done_(context_, code, sdk::bytes(message), body.release());
   self_.reset();
 }
 
@@ -59,10 +61,11 @@ FakeStream::FakeStream(FakeHost* host, const mortise_caller* caller_,
 
 void FakeStream::end(mortise_rpc_code code, std::string_view text) {
   const std::shared_ptr<FakeStream> keep = self_;
-  // The transport may be inside of the handle while the end begins, but not once on_end has returned.
+  // The transport may be inside of the handle while the end begins, but not once on_end has
+  // returned; and it may report that it has drained before that.
+  --host_->open_handles_;
   events_.on_end(context_, code, sdk::bytes(text));
   EXPECT_FALSE(end_begun_.exchange(true)) << "ended twice";
-  --host_->open_handles_;
   self_.reset();
 }
 
@@ -167,9 +170,9 @@ const void* FakeHost::get(const mortise_host* host, const char* id) {
   return nullptr;
 }
 
-mortise_status FakeHost::call(const mortise_host* host, uint32_t method, const mortise_caller* caller,
-                              mortise_buffer request, mortise_done_fn done, void* context,
-                              mortise_call** out) {
+mortise_status FakeHost::call(const mortise_host* host, uint32_t method,
+                              const mortise_caller* caller, mortise_buffer request,
+                              mortise_done_fn done, void* context, mortise_call** out) {
   FakeHost* self = of(host);
   auto call = std::make_shared<FakeCall>(self, caller, request, done, context);
   *out = reinterpret_cast<mortise_call*>(call.get());

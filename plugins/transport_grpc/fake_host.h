@@ -1,5 +1,6 @@
-// A host for tests: the tables that the plugin uses, with behaviour given by the test, and checks of the
-// plugin's side of the contract (no call into a dead handle, one thread at a time, credit kept).
+// A host for tests: the tables that the plugin uses, with behaviour given by the test, and checks
+// of the plugin's side of the contract (no call into a dead handle, one thread at a time, credit
+// kept).
 #pragma once
 
 #include <gtest/gtest.h>
@@ -35,8 +36,8 @@ struct FakeCaller {
 // A call as the test's behaviour sees it. Shared by the host and whoever answers it later.
 class FakeCall {
  public:
-  FakeCall(FakeHost* host, const mortise_caller* caller, mortise_buffer request, mortise_done_fn done,
-           void* context);
+  FakeCall(FakeHost* host, const mortise_caller* caller, mortise_buffer request,
+           mortise_done_fn done, void* context);
   void answer(mortise_rpc_code code, std::string_view message, sdk::Buffer body);
   void answer(sdk::Buffer body) { answer(0, "", std::move(body)); }
   void cancel();
@@ -122,13 +123,14 @@ class FakeHost {
   friend class FakeStream;
   static FakeHost* of(const mortise_host* host) { return static_cast<FakeHost*>(host->impl); }
   static const void* get(const mortise_host* host, const char* id);
-  static mortise_status call(const mortise_host* host, uint32_t method, const mortise_caller* caller,
-                             mortise_buffer request, mortise_done_fn done, void* context,
-                             mortise_call** out);
+  static mortise_status call(const mortise_host* host, uint32_t method,
+                             const mortise_caller* caller, mortise_buffer request,
+                             mortise_done_fn done, void* context, mortise_call** out);
   static void cancel(mortise_call* call);
   static mortise_status stream_open(const mortise_host* host, uint32_t method,
-                                    const mortise_caller* caller, const mortise_stream_events* events,
-                                    void* context, mortise_stream** out);
+                                    const mortise_caller* caller,
+                                    const mortise_stream_events* events, void* context,
+                                    mortise_stream** out);
   static void stream_send(mortise_stream* stream, mortise_buffer message);
   static void stream_half_close(mortise_stream* stream);
   static void stream_grant(mortise_stream* stream, uint64_t bytes);

@@ -21,7 +21,8 @@ Registry& registry() {
   return *instance;
 }
 
-// The library calls an error what is often a client's fault, so only its failed assertions are errors.
+// The library calls an error what is often a client's fault, so only its failed assertions are
+// errors.
 mortise_log_level level_of(const gpr_log_func_args& args) {
   if (args.severity != GPR_LOG_SEVERITY_ERROR) return MORTISE_LOG_DEBUG;
   const bool fatal = std::string_view(args.message).starts_with("assertion failed");

@@ -1,6 +1,6 @@
-// Sends what the gRPC library logs to the host's log. The library has one log function for the process, so
-// the newest living GrpcLog receives the lines; when the last one goes the library's own function is back.
-// Any thread.
+// Sends what the gRPC library logs to the host's log. The library has one log function for the
+// process, so the newest living GrpcLog receives the lines; when the last one goes the library's
+// own function is back. Any thread.
 #pragma once
 
 #include "mortise/sdk/host.h"

@@ -26,7 +26,8 @@ Methods::Methods(const mortise_host_rpc_v1& rpc) {
       case MORTISE_UNARY:
         type = RpcMethod::NORMAL_RPC;
         break;
-      // To the library both are bidirectional: it must not read a message before the host has given credit.
+      // To the library both are bidirectional: it must not read a message before the host has given
+      // credit.
       case MORTISE_SERVER_STREAM:
       case MORTISE_BIDI_STREAM:
         type = RpcMethod::BIDI_STREAMING;

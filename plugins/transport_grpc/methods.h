@@ -1,5 +1,5 @@
-// The host's methods as gRPC knows them: each is registered with the server, so the library finds a call's
-// method by itself and reads the one request of a unary call before it reports the call.
+// The host's methods as gRPC knows them: each is registered with the server, so the library finds a
+// call's method by itself and reads the one request of a unary call before it reports the call.
 //
 // Built once before the server starts, and read by all threads after that. Outlives the server.
 #pragma once

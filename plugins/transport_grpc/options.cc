@@ -22,7 +22,8 @@ sdk::Status parse_options(std::string_view config_json, Options& out) {
   sdk::Config config;
   MORTISE_SDK_RETURN_IF_ERROR(config.parse(config_json));
   // One is cheapest for each call, as none then changes threads; more only help where cores abound.
-  const uint32_t threads = std::clamp(std::thread::hardware_concurrency() / 4, 1u, kThreadsDefaultMax);
+  const uint32_t threads =
+      std::clamp(std::thread::hardware_concurrency() / 4, 1u, kThreadsDefaultMax);
   out.threads = static_cast<uint32_t>(config.get_u64("threads", threads, 1, kThreadsMax));
   out.stream_window_bytes = config.get_size("stream_window", kStreamWindowBytes,
                                             kStreamWindowBytesMin, kStreamWindowBytesMax);

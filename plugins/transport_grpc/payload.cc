@@ -5,7 +5,9 @@
 namespace mortise::transport_grpc {
 namespace {
 
-void destroy_message(void* owner) { grpc_byte_buffer_destroy(static_cast<grpc_byte_buffer*>(owner)); }
+void destroy_message(void* owner) {
+  grpc_byte_buffer_destroy(static_cast<grpc_byte_buffer*>(owner));
+}
 
 grpc_byte_buffer* message_of(grpc_slice slice) {
   grpc_byte_buffer* message = grpc_raw_byte_buffer_create(&slice, 1);
@@ -14,7 +16,8 @@ grpc_byte_buffer* message_of(grpc_slice slice) {
 }
 
 mortise_buffer first_slice_of(grpc_byte_buffer* message) {
-  // The bytes of a short slice lie in the slice itself, so this points into the message's own array.
+  // The bytes of a short slice lie in the slice itself, so this points into the message's own
+  // array.
   const grpc_slice& slice = message->data.raw.slice_buffer.slices[0];
   return mortise_buffer{GRPC_SLICE_START_PTR(slice), GRPC_SLICE_LENGTH(slice), &destroy_message,
                         message};

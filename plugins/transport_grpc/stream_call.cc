@@ -13,9 +13,8 @@ const mortise_stream_events StreamCall::kEvents = {sizeof(mortise_stream_events)
                                                    &StreamCall::on_message, &StreamCall::on_credit,
                                                    &StreamCall::on_end};
 
-StreamCall::StreamCall(ServerContext& context, grpc_completion_queue* queue,
-                       const Methods::Method& method)
-    : CallBase(context, queue), method_(method), details_(grpc_empty_slice()) {}
+StreamCall::StreamCall(ServerContext& context, Worker& worker, const Methods::Method& method)
+    : CallBase(context, worker), method_(method), details_(grpc_empty_slice()) {}
 
 StreamCall::~StreamCall() {
   grpc_slice_unref(details_);
@@ -23,12 +22,13 @@ StreamCall::~StreamCall() {
   if (outgoing_ != nullptr) grpc_byte_buffer_destroy(outgoing_);
 }
 
-void StreamCall::request(ServerContext& context, grpc_completion_queue* queue,
-                         const Methods::Method& method) {
-  auto* call = new StreamCall(context, queue, method);
+void StreamCall::request(ServerContext& context, Worker& worker, const Methods::Method& method) {
+  auto* call = new StreamCall(context, worker, method);
+  call->request_op_.hand_over();
   if (grpc_server_request_registered_call(context.server, method.registered->server_tag(),
                                           &call->call_, &call->deadline_, &call->metadata_, nullptr,
-                                          queue, queue, &call->request_op_) != GRPC_CALL_OK) {
+                                          worker.queue, worker.queue,
+                                          &call->request_op_) != GRPC_CALL_OK) {
     call->unref();
   }
 }
@@ -36,7 +36,7 @@ void StreamCall::request(ServerContext& context, grpc_completion_queue* queue,
 void StreamCall::on_request(bool ok) {
   if (!ok) return unref();
   begin();
-  request(context_, queue_, method_);
+  request(context_, worker_, method_);
   const grpc_op op = close_op(&cancelled_);
   start(&op, 1, &close_op_);
   open();
@@ -48,13 +48,12 @@ void StreamCall::open() {
   {
     const Caller caller(call_, metadata_, deadline_);
     ref();  // The host's, until on_end() has returned.
-    status = context_.rpc->stream_open(context_.host.raw(), method_.host->id, caller.get(), &kEvents,
-                                       this, &host_stream_);
+    status = context_.rpc->stream_open(context_.host.raw(), method_.host->id, caller.get(),
+                                       &kEvents, this, &host_stream_);
   }
   if (status == MORTISE_OK) {
-    gate_.run([this] {
-      context_.rpc->stream_grant(host_stream_, context_.options.stream_window_bytes);
-    });
+    gate_.run(
+        [this] { context_.rpc->stream_grant(host_stream_, context_.options.stream_window_bytes); });
     return;
   }
   gate_.close();

@@ -1,9 +1,10 @@
-// One stream, server-side or bidirectional: messages both ways, each way as far as the other side's credit
-// goes, and one status at the end.
+// One stream, server-side or bidirectional: messages both ways, each way as far as the other side's
+// credit goes, and one status at the end.
 //
-// Towards the host: all calls for a stream are made by the worker, so they are serial, and through the gate, so
-// none is made once on_end has begun. Towards the client: one write at a time, taken from a queue that is
-// bounded by the window granted to the host; the status follows the last message.
+// Towards the host: all calls for a stream are made by the worker, so they are serial, and through
+// the gate, so none is made once on_end has begun. Towards the client: one write at a time, taken
+// from a queue that is bounded by the window granted to the host; the status follows the last
+// message.
 #pragma once
 
 #include <deque>
@@ -16,19 +17,20 @@ namespace mortise::transport_grpc {
 
 class StreamCall final : public CallBase {
  public:
-  // Asks the library for the next call of `method`. Before the server's start or on the worker of `queue`.
-  static void request(ServerContext& context, grpc_completion_queue* queue,
-                      const Methods::Method& method);
+  // Asks the library for the next call of `method`. Before the server's start or on the thread of
+  // `worker`.
+  static void request(ServerContext& context, Worker& worker, const Methods::Method& method);
 
  private:
   enum class Next { kNothing, kMessage, kStatus };
 
-  StreamCall(ServerContext& context, grpc_completion_queue* queue, const Methods::Method& method);
+  StreamCall(ServerContext& context, Worker& worker, const Methods::Method& method);
   ~StreamCall() override;
 
   static void MORTISE_ABI on_message(void* context, mortise_buffer message);
   static void MORTISE_ABI on_credit(void* context, uint64_t bytes);
-  static void MORTISE_ABI on_end(void* context, mortise_rpc_code code, mortise_bytes status_message);
+  static void MORTISE_ABI on_end(void* context, mortise_rpc_code code,
+                                 mortise_bytes status_message);
   static const mortise_stream_events kEvents;
 
   void on_request(bool ok);
@@ -58,18 +60,19 @@ class StreamCall final : public CallBase {
   bool headers_sent_ = false;  // Of whoever writes; advance() lets one do so at a time.
 
   std::mutex mutex_;
-  // Guarded by mutex_. The credit is negative after a message that was larger than what was left of it.
+  // Guarded by mutex_. The credit is negative after a message that was larger than what was left of
+  // it.
   int64_t credit_bytes_ = 0;
   bool reading_ = false;
   bool input_ended_ = false;
   std::deque<sdk::Buffer> queue_out_;
   bool writing_ = false;
   size_t writing_bytes_ = 0;
-  uint64_t owed_bytes_ = 0;   // Written, and not granted to the host again yet.
-  bool ended_ = false;        // The host's last event came, or the host never took the stream.
+  uint64_t owed_bytes_ = 0;  // Written, and not granted to the host again yet.
+  bool ended_ = false;       // The host's last event came, or the host never took the stream.
   bool status_sent_ = false;
-  bool gone_ = false;         // The client can be reached no more.
-  bool has_status_ = false;   // code_ and details_ are final.
+  bool gone_ = false;        // The client can be reached no more.
+  bool has_status_ = false;  // code_ and details_ are final.
   mortise_rpc_code code_ = 0;
   grpc_slice details_;
 

@@ -22,8 +22,7 @@ const mortise_transport_v1* load_table() {
     ADD_FAILURE() << dlerror();
     std::abort();
   }
-  const auto* plugin =
-      static_cast<const mortise_plugin_v1*>(dlsym(library, MORTISE_PLUGIN_SYMBOL));
+  const auto* plugin = static_cast<const mortise_plugin_v1*>(dlsym(library, MORTISE_PLUGIN_SYMBOL));
   EXPECT_EQ(plugin->interface_count, 1u);
   EXPECT_STREQ(plugin->interfaces[0].id, MORTISE_TRANSPORT_ID);
   return static_cast<const mortise_transport_v1*>(plugin->interfaces[0].table);
@@ -187,7 +186,9 @@ bool ClientStream::write(std::string_view body) {
   return wait();
 }
 
-void ClientStream::start_write(std::string_view body) { call_->Write(to_byte_buffer(body), nullptr); }
+void ClientStream::start_write(std::string_view body) {
+  call_->Write(to_byte_buffer(body), nullptr);
+}
 
 bool ClientStream::write_ended_within(std::chrono::milliseconds time) {
   void* tag = nullptr;
@@ -221,7 +222,9 @@ RawClient::RawClient(uint16_t port) : fd_(connect_to_loopback(port)) {}
 
 RawClient::~RawClient() { close(fd_); }
 
-void RawClient::send(std::string_view bytes) { ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL); }
+void RawClient::send(std::string_view bytes) {
+  ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+}
 
 void RawClient::shutdown_writes() { shutdown(fd_, SHUT_WR); }
 

@@ -1,4 +1,5 @@
-// What the tests share: the plugin out of its shared object behind a listening socket, and a client of raw bytes.
+// What the tests share: the plugin out of its shared object behind a listening socket, and a client
+// of raw bytes.
 #pragma once
 
 #include <grpcpp/generic/generic_stub.h>

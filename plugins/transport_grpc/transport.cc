@@ -20,8 +20,11 @@ namespace mortise::transport_grpc {
 namespace {
 
 constexpr int32_t kClaimHttp2 = 100;
-// How far a client may run ahead on one stream, without the probing that pings on every burst of data.
+// How far a client may run ahead on one stream, without the probing that pings on every burst of
+// data.
 constexpr int kStreamLookaheadBytes = 256 << 10;
+// After so many events the answers that they brought are sent, though more events are there.
+constexpr int kBurstEvents = 32;
 constexpr uint32_t kStreamSlots = 2;
 constexpr uint32_t kUnknownSlots = 2;
 
@@ -87,8 +90,8 @@ Transport::~Transport() {
     if (undrained) finish_calls(0);
   }
   if (drain_thread_.joinable()) drain_thread_.join();
-  for (Worker& worker : workers_) worker.queue->Shutdown();
-  for (Worker& worker : workers_) {
+  for (WorkerThread& worker : workers_) worker.queue->Shutdown();
+  for (WorkerThread& worker : workers_) {
     if (worker.thread.joinable()) worker.thread.join();
   }
   server_.reset();
@@ -100,8 +103,8 @@ int32_t Transport::claims(const mortise_opening& opening) {
 
 void Transport::configure(grpc::ServerBuilder& builder) const {
   const mortise_host_rpc_v1& rpc = *context_.rpc;
-  // The largest request is checked by the calls, which answer in etcd's words; the library would judge
-  // no sooner, as it looks at whole messages too.
+  // The largest request is checked by the calls, which answer in etcd's words; the library would
+  // judge no sooner, as it looks at whole messages too.
   builder.SetMaxReceiveMessageSize(-1);
   builder.SetMaxSendMessageSize(-1);
   // As in etcd: a client that compresses is told that nobody can read it.
@@ -139,41 +142,48 @@ sdk::Status Transport::start() {
   acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
       ConnectionType::FROM_FD, grpc::InsecureServerCredentials());
   for (uint32_t i = 0; i < context_.options.threads; ++i) {
-    workers_.push_back({builder.AddCompletionQueue(), std::thread()});
+    auto queue = builder.AddCompletionQueue();
+    auto worker = std::make_unique<Worker>(queue->cq());
+    workers_.push_back({std::move(queue), std::move(worker), std::thread()});
   }
   server_ = builder.BuildAndStart();
   if (server_ == nullptr) return sdk::internal_error("the gRPC library could not start a server");
   context_.server = server_->c_server();
-  for (Worker& worker : workers_) {
-    grpc_completion_queue* queue = worker.queue->cq();
-    request_calls(queue);
-    worker.thread = std::thread([this, queue] { run_worker(queue); });
+  for (WorkerThread& entry : workers_) {
+    request_calls(*entry.worker);
+    entry.thread = std::thread([worker = entry.worker.get()] { run_worker(*worker); });
   }
   std::lock_guard lock(mutex_);
   serving_ = true;
   return sdk::Status();
 }
 
-void Transport::request_calls(grpc_completion_queue* queue) {
+void Transport::request_calls(Worker& worker) {
   for (const Methods::Method& method : methods_.all()) {
     const bool unary = method.host->kind == MORTISE_UNARY;
     const uint32_t slots = unary ? context_.options.request_slots : kStreamSlots;
     for (uint32_t i = 0; i < slots; ++i) {
-      unary ? UnaryCall::request(context_, queue, method)
-            : StreamCall::request(context_, queue, method);
+      unary ? UnaryCall::request(context_, worker, method)
+            : StreamCall::request(context_, worker, method);
     }
   }
-  for (uint32_t i = 0; i < kUnknownSlots; ++i) UnknownCall::request(context_, queue);
+  for (uint32_t i = 0; i < kUnknownSlots; ++i) UnknownCall::request(context_, worker);
 }
 
-void Transport::run_worker(grpc_completion_queue* queue) {
+void Transport::run_worker(Worker& worker) {
   pthread_setname_np(pthread_self(), "grpc-worker");
   const gpr_timespec never = gpr_inf_future(GPR_CLOCK_MONOTONIC);
+  const gpr_timespec at_once = gpr_inf_past(GPR_CLOCK_MONOTONIC);
   for (;;) {
-    const grpc_event event = grpc_completion_queue_next(queue, never, nullptr);
+    grpc_event event = grpc_completion_queue_next(worker.queue, never, nullptr);
     if (event.type == GRPC_QUEUE_SHUTDOWN) return;
-    if (event.type != GRPC_OP_COMPLETE) continue;
-    static_cast<Completion*>(event.tag)->on_complete(event.success != 0);
+    worker.outbox.open();
+    for (int count = 1; event.type == GRPC_OP_COMPLETE; ++count) {
+      static_cast<Completion*>(event.tag)->complete(event.success != 0);
+      if (count % kBurstEvents == 0) worker.outbox.flush();
+      event = grpc_completion_queue_next(worker.queue, at_once, nullptr);
+    }
+    worker.outbox.close();
   }
 }
 
@@ -189,6 +199,7 @@ sdk::Status Transport::adopt(const mortise_connection& connection) {
     close(connection.fd);
     return sdk::stopped("the transport does not serve");
   }
+  context_.connections.add(connection.fd);
   grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
   parameters.fd = connection.fd;
   acceptor_->HandleNewConnection(&parameters);
@@ -210,8 +221,8 @@ void Transport::drain(uint64_t timeout_ns) {
 
 void Transport::finish_calls(uint64_t timeout_ns) {
   const auto ns = static_cast<int64_t>(std::min<uint64_t>(timeout_ns, INT64_MAX));
-  server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                 gpr_time_from_nanos(ns, GPR_TIMESPAN)));
+  server_->Shutdown(
+      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(ns, GPR_TIMESPAN)));
   context_.live.drop();
   context_.live.wait();
 }

@@ -1,8 +1,8 @@
-// "mortise.transport/1" on gRPC: takes the connections that the host accepted and turns their calls into calls
-// and streams of "mortise.host.rpc/1". It knows paths and bytes, no message.
+// "mortise.transport/1" on gRPC: takes the connections that the host accepted and turns their calls
+// into calls and streams of "mortise.host.rpc/1". It knows paths and bytes, no message.
 //
-// Threads: `threads` workers, each with a completion queue of its own; one more while draining. The library has
-// threads of its own for timers. All of them block every signal.
+// Threads: `threads` workers, each with a completion queue of its own; one more while draining. The
+// library has threads of its own for timers. All of them block every signal.
 #pragma once
 
 #include <grpcpp/generic/async_generic_service.h>
@@ -38,16 +38,17 @@ class Transport {
   void drain(uint64_t timeout_ns);
 
  private:
-  struct Worker {
+  struct WorkerThread {
     std::unique_ptr<grpc::ServerCompletionQueue> queue;
+    std::unique_ptr<Worker> worker;
     std::thread thread;
   };
 
   Transport(sdk::Host host, const mortise_host_rpc_v1* rpc, const Options& options);
 
   void configure(grpc::ServerBuilder& builder) const;
-  void request_calls(grpc_completion_queue* queue);
-  void run_worker(grpc_completion_queue* queue);
+  void request_calls(Worker& worker);
+  static void run_worker(Worker& worker);
   // Shuts the server down and returns when its last call has ended.
   void finish_calls(uint64_t timeout_ns);
 
@@ -55,7 +56,7 @@ class Transport {
   Methods methods_;
   grpc::AsyncGenericService unknown_methods_;
   ServerContext context_;
-  std::vector<Worker> workers_;
+  std::vector<WorkerThread> workers_;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   std::unique_ptr<grpc::Server> server_;
 

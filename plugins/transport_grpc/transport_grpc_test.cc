@@ -51,7 +51,8 @@ TEST_F(TransportGrpc, EchoesBodiesOfAllSizes) {
   TestServer server(host_);
   auto channel = connect_to(server.address());
   for (const std::string path : {"/test.Echo/Inline", "/test.Echo/Posted"}) {
-    for (size_t size : {size_t{0}, size_t{1}, size_t{23}, size_t{24}, size_t{9000}, size_t{4} << 20}) {
+    for (size_t size :
+         {size_t{0}, size_t{1}, size_t{23}, size_t{24}, size_t{9000}, size_t{4} << 20}) {
       std::string body(size, 'x');
       for (size_t i = 0; i < size; ++i) body[i] = static_cast<char>(i * 31 + i / 251);
       const Reply reply = call_unary(channel, path, body);
@@ -126,20 +127,26 @@ TEST_F(TransportGrpc, RefusesCompressedRequests) {
 }
 
 TEST_F(TransportGrpc, TellsTheHostWhoCalls) {
+  std::mutex mutex;
   FakeCaller seen;
   host_.add_unary("/test.Echo/Who", [&](CallPtr call) {
-    seen = call->caller;
+    {
+      std::lock_guard lock(mutex);
+      seen = call->caller;
+    }
     return echo(call);
   });
   TestServer server(host_);
   auto channel = connect_to(server.address());
   EXPECT_TRUE(call_unary(channel, "/test.Echo/Who", "").status.ok());
+  std::unique_lock lock(mutex);
   EXPECT_THAT(seen.remote, testing::MatchesRegex("127\\.0\\.0\\.1:[0-9]+"));
   EXPECT_EQ(seen.token, "");
   EXPECT_EQ(seen.client_api_version, "");
   EXPECT_EQ(seen.flags, 0u);
   EXPECT_EQ(seen.timeout_ns, 0u);
   {
+    lock.unlock();
     grpc::ClientContext context;
     context.AddMetadata("authorization", "Bearer second");
     context.AddMetadata("token", "first.1");
@@ -147,6 +154,7 @@ TEST_F(TransportGrpc, TellsTheHostWhoCalls) {
     context.AddMetadata("client-api-version", "3.7");
     context.set_deadline(std::chrono::system_clock::now() + seconds(1000));
     EXPECT_TRUE(call_unary(channel, "/test.Echo/Who", "", &context).status.ok());
+    lock.lock();
     EXPECT_EQ(seen.token, "first.1");
     EXPECT_EQ(seen.client_api_version, "3.7");
     EXPECT_EQ(seen.flags, uint32_t{MORTISE_CALLER_REQUIRE_LEADER});
@@ -154,10 +162,12 @@ TEST_F(TransportGrpc, TellsTheHostWhoCalls) {
     EXPECT_GT(seen.timeout_ns, 100'000'000'000u);
     EXPECT_LE(seen.timeout_ns, 1100'000'000'000u);
   }
+  lock.unlock();
   grpc::ClientContext context;
   context.AddMetadata("authorization", "Bearer jwt.x.y");
   context.AddMetadata("hasleader", "false");
   EXPECT_TRUE(call_unary(channel, "/test.Echo/Who", "", &context).status.ok());
+  lock.lock();
   EXPECT_EQ(seen.token, "jwt.x.y");
   EXPECT_EQ(seen.flags, 0u);
 }
@@ -290,9 +300,8 @@ TEST_F(TransportGrpc, DrainLetsRunningCallsEnd) {
 TEST_F(TransportGrpc, DrainCancelsAtItsTimeoutAndWaitsForTheHost) {
   TestServer server(host_);
   auto channel = connect_to(server.address());
-  std::thread client([&] {
-    EXPECT_FALSE(call_unary(channel, "/test.Echo/Held", "last").status.ok());
-  });
+  std::thread client(
+      [&] { EXPECT_FALSE(call_unary(channel, "/test.Echo/Held", "last").status.ok()); });
   const CallPtr call = wait_held(1).front();
   server.drain(milliseconds(10));
   client.join();
@@ -312,7 +321,8 @@ TEST_F(TransportGrpc, TakesNoConnectionsAfterDrain) {
 
 TEST_F(TransportGrpc, IsDestroyedWithoutAStart) {
   mortise_transport* transport = nullptr;
-  ASSERT_EQ(transport_table().create(host_.host(), sdk::bytes(""), &transport, nullptr), MORTISE_OK);
+  ASSERT_EQ(transport_table().create(host_.host(), sdk::bytes(""), &transport, nullptr),
+            MORTISE_OK);
   mortise_connection connection{};
   connection.struct_size = sizeof(connection);
   connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -345,8 +355,9 @@ TEST_F(TransportGrpc, ClaimsHttp2AndNothingElse) {
   mortise_transport* transport = nullptr;
   ASSERT_EQ(transport_table().create(host_.host(), sdk::bytes("{}"), &transport, nullptr),
             MORTISE_OK);
-  for (const mortise_opening_kind kind : std::initializer_list<mortise_opening_kind>
-       {MORTISE_OPENING_HTTP2, MORTISE_OPENING_HTTP1, MORTISE_OPENING_TLS, MORTISE_OPENING_OTHER, 99}) {
+  for (const mortise_opening_kind kind : std::initializer_list<mortise_opening_kind>{
+           MORTISE_OPENING_HTTP2, MORTISE_OPENING_HTTP1, MORTISE_OPENING_TLS, MORTISE_OPENING_OTHER,
+           99}) {
     mortise_opening opening{};
     opening.struct_size = sizeof(opening);
     opening.kind = kind;

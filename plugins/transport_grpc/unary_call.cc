@@ -5,9 +5,8 @@
 
 namespace mortise::transport_grpc {
 
-UnaryCall::UnaryCall(ServerContext& context, grpc_completion_queue* queue,
-                     const Methods::Method& method)
-    : CallBase(context, queue), method_(method), details_(grpc_empty_slice()) {}
+UnaryCall::UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method)
+    : CallBase(context, worker), method_(method), details_(grpc_empty_slice()) {}
 
 UnaryCall::~UnaryCall() {
   grpc_slice_unref(details_);
@@ -15,12 +14,12 @@ UnaryCall::~UnaryCall() {
   if (response_ != nullptr) grpc_byte_buffer_destroy(response_);
 }
 
-void UnaryCall::request(ServerContext& context, grpc_completion_queue* queue,
-                        const Methods::Method& method) {
-  auto* call = new UnaryCall(context, queue, method);
+void UnaryCall::request(ServerContext& context, Worker& worker, const Methods::Method& method) {
+  auto* call = new UnaryCall(context, worker, method);
+  call->request_op_.hand_over();
   if (grpc_server_request_registered_call(context.server, method.registered->server_tag(),
                                           &call->call_, &call->deadline_, &call->metadata_,
-                                          &call->request_, queue, queue,
+                                          &call->request_, worker.queue, worker.queue,
                                           &call->request_op_) != GRPC_CALL_OK) {
     call->unref();
   }
@@ -29,7 +28,7 @@ void UnaryCall::request(ServerContext& context, grpc_completion_queue* queue,
 void UnaryCall::on_request(bool ok) {
   if (!ok) return unref();
   begin();
-  request(context_, queue_, method_);
+  request(context_, worker_, method_);
   dispatch();
   unref();
 }
@@ -43,6 +42,7 @@ void UnaryCall::dispatch() {
   if (size > max) return refuse(kResourceExhausted, too_large_message(size, max));
 
   const Caller caller(call_, metadata_, deadline_);
+  socket_ = context_.connections.find(caller.remote());
   ref();  // The host's, until done() has returned.
   const mortise_status status =
       context_.rpc->call(context_.host.raw(), method_.host->id, caller.get(),
@@ -54,7 +54,7 @@ void UnaryCall::dispatch() {
   }
   State expected = kDispatching;
   if (!state_.compare_exchange_strong(expected, kDispatched, std::memory_order_acq_rel)) {
-    return send(/*with_close=*/true);
+    return answer(/*with_close=*/true);
   }
   const grpc_op op = close_op(&cancelled_);
   start(&op, 1, &close_op_);
@@ -63,7 +63,7 @@ void UnaryCall::dispatch() {
 void UnaryCall::refuse(mortise_rpc_code code, std::string_view message) {
   code_ = code;
   details_ = to_slice(message);
-  send(/*with_close=*/true);
+  answer(/*with_close=*/true);
 }
 
 void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_message,
@@ -74,18 +74,31 @@ void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_
   if (status_message.size > 0) self->details_ = to_slice(sdk::view(status_message));
   self->response_ = to_message(body);
   if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kDispatched) {
-    self->send(/*with_close=*/false);
+    self->answer(/*with_close=*/false);
   }
   self->unref();
 }
 
-void UnaryCall::send(bool with_close) {
+void UnaryCall::answer(bool with_close) {
+  with_close_ = with_close;
+  ref();
+  if (worker_.outbox.put(this)) return;
+  send();
+  unref();
+}
+
+void UnaryCall::send_from_outbox() {
+  send();
+  unref();
+}
+
+void UnaryCall::send() {
   grpc_op ops[4];
   size_t count = 0;
   ops[count++] = initial_metadata_op();
   if (code_ == GRPC_STATUS_OK) ops[count++] = message_op(response_);
   ops[count++] = status_op(code_, &details_);
-  if (with_close) ops[count++] = close_op(&cancelled_);
+  if (with_close_) ops[count++] = close_op(&cancelled_);
   start(ops, count, &sent_op_);
 }
 

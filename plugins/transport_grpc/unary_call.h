@@ -7,16 +7,20 @@ namespace mortise::transport_grpc {
 
 class UnaryCall final : public CallBase {
  public:
-  // Asks the library for the next call of `method`. Before the server's start or on the worker of `queue`.
-  static void request(ServerContext& context, grpc_completion_queue* queue,
-                      const Methods::Method& method);
+  // Asks the library for the next call of `method`. Before the server's start or on the thread of
+  // `worker`.
+  static void request(ServerContext& context, Worker& worker, const Methods::Method& method);
+
+  // For the outbox, on the worker.
+  int socket() const { return socket_; }
+  void send_from_outbox();
 
  private:
-  // Decides who sends the answer: the worker, if it came before call() had returned, so that it goes out
-  // with the watch for the call's end in one batch; or else the thread that brings it.
+  // Decides who sends the answer: the worker, if it came before call() had returned, so that it
+  // goes out with the watch for the call's end in one batch; or else the thread that brings it.
   enum State : uint8_t { kDispatching, kDispatched, kAnswered };
 
-  UnaryCall(ServerContext& context, grpc_completion_queue* queue, const Methods::Method& method);
+  UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method);
   ~UnaryCall() override;
 
   static void MORTISE_ABI done(void* context, mortise_rpc_code code, mortise_bytes status_message,
@@ -27,16 +31,19 @@ class UnaryCall final : public CallBase {
   void on_sent(bool ok);
   void dispatch();
   void refuse(mortise_rpc_code code, std::string_view message);
-  void send(bool with_close);
+  void answer(bool with_close);
+  void send();
 
   const Methods::Method& method_;
   grpc_byte_buffer* request_ = nullptr;
   mortise_call* host_call_ = nullptr;
+  int socket_ = Connections::kNone;
   int cancelled_ = 0;
   HostGate gate_;
 
-  // The answer; whoever set it hands it to send() through state_.
+  // The answer; whoever set it hands it to answer() through state_.
   std::atomic<State> state_{kDispatching};
+  bool with_close_ = false;
   mortise_rpc_code code_ = 0;
   grpc_slice details_;
   grpc_byte_buffer* response_ = nullptr;

@@ -7,11 +7,12 @@ namespace mortise::transport_grpc {
 
 class UnknownCall final : public CallBase {
  public:
-  // Asks the library for the next such call. Before the server's start or on the worker of `queue`.
-  static void request(ServerContext& context, grpc_completion_queue* queue);
+  // Asks the library for the next such call. Before the server's start or on the thread of
+  // `worker`.
+  static void request(ServerContext& context, Worker& worker);
 
  private:
-  UnknownCall(ServerContext& context, grpc_completion_queue* queue);
+  UnknownCall(ServerContext& context, Worker& worker);
   ~UnknownCall() override;
 
   void on_request(bool ok);

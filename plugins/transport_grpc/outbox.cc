@@ -1,0 +1,109 @@
+#include "plugins/transport_grpc/outbox.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "plugins/transport_grpc/unary_call.h"
+
+namespace mortise::transport_grpc {
+namespace {
+
+// "127.0.0.1:4321" or "[::1]:4321", as caller.h has it; empty if the socket is of another kind.
+std::string remote_of_socket(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return {};
+  char text[INET6_ADDRSTRLEN];
+  if (address.ss_family == AF_INET) {
+    const auto& v4 = reinterpret_cast<const sockaddr_in&>(address);
+    inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    return std::string(text) + ":" + std::to_string(ntohs(v4.sin_port));
+  }
+  if (address.ss_family != AF_INET6) return {};
+  const auto& v6 = reinterpret_cast<const sockaddr_in6&>(address);
+  const std::string port = std::to_string(ntohs(v6.sin6_port));
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    inet_ntop(AF_INET, &v6.sin6_addr.s6_addr[12], text, sizeof(text));
+    return std::string(text) + ":" + port;
+  }
+  inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text));
+  return "[" + std::string(text) + "]:" + port;
+}
+
+void set_cork(int fd, int on) { setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)); }
+
+}  // namespace
+
+void Connections::add(int fd) {
+  std::string remote = remote_of_socket(fd);
+  std::lock_guard lock(mutex_);
+  std::string& known = remote_by_fd_[fd];
+  if (const auto old = fd_by_remote_.find(known); old != fd_by_remote_.end() && old->second == fd) {
+    fd_by_remote_.erase(old);
+  }
+  known = remote;
+  if (!remote.empty()) fd_by_remote_.insert_or_assign(std::move(remote), fd);
+}
+
+int Connections::find(std::string_view remote) const {
+  std::lock_guard lock(mutex_);
+  const auto found = fd_by_remote_.find(remote);
+  return found == fd_by_remote_.end() ? kNone : found->second;
+}
+
+bool Outbox::put(UnaryCall* call) {
+  std::lock_guard lock(mutex_);
+  if (!open_) return false;
+  waiting_.push_back(call);
+  return true;
+}
+
+void Outbox::open() {
+  std::lock_guard lock(mutex_);
+  open_ = true;
+}
+
+void Outbox::flush() {
+  {
+    std::lock_guard lock(mutex_);
+    sending_.swap(waiting_);
+  }
+  send_all();
+}
+
+void Outbox::close() {
+  for (;;) {
+    {
+      std::lock_guard lock(mutex_);
+      if (waiting_.empty()) {
+        open_ = false;
+        return;
+      }
+      sending_.swap(waiting_);
+    }
+    send_all();
+  }
+}
+
+void Outbox::send_all() {
+  const auto by_socket = [](const UnaryCall* a, const UnaryCall* b) {
+    return a->socket() < b->socket();
+  };
+  if (sending_.size() > 2) std::stable_sort(sending_.begin(), sending_.end(), by_socket);
+  for (size_t begin = 0; begin < sending_.size();) {
+    const int fd = sending_[begin]->socket();
+    size_t end = begin + 1;
+    while (end < sending_.size() && sending_[end]->socket() == fd) ++end;
+    const bool corked = end - begin > 1 && fd != Connections::kNone;
+    if (corked) set_cork(fd, 1);
+    for (; begin < end; ++begin) sending_[begin]->send_from_outbox();
+    if (corked) set_cork(fd, 0);
+  }
+  sending_.clear();
+}
+
+}  // namespace mortise::transport_grpc

@@ -1,0 +1,67 @@
+// Answers of unary calls that one worker sends together, so that those of one connection leave in
+// one piece.
+//
+// The library writes to the socket for every answer, and on a busy connection that is the largest
+// cost of a call. While a worker handles a burst of events, the answers of its calls are put in its
+// outbox; at the end of the burst they are sent connection by connection, with the socket corked
+// meanwhile if there are several. While the worker waits for events there is nothing to gain, and
+// whoever has an answer sends it at once.
+#pragma once
+
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace mortise::transport_grpc {
+
+class UnaryCall;
+
+// Which socket a peer's calls come on. The library owns the sockets and does not say when it closes
+// one, so an entry may be stale: it is used only to cork a socket for the time of a few writes,
+// which does no harm to another. An entry goes when its descriptor's number comes back, so there
+// are no more than descriptors. Any thread.
+class Connections {
+ public:
+  static constexpr int kNone = -1;
+
+  // A TCP connection that the library is about to get.
+  void add(int fd);
+  // By the caller's "address:port"; kNone if not known.
+  int find(std::string_view remote) const;
+
+ private:
+  struct Hash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, int, Hash, std::equal_to<>> fd_by_remote_;
+  std::unordered_map<int, std::string> remote_by_fd_;
+};
+
+class Outbox {
+ public:
+  // True if the worker is going to send the call's answer; it then has a reference of the call's.
+  // Any thread.
+  bool put(UnaryCall* call);
+
+  // The rest is the worker's. A burst of events begins.
+  void open();
+  // Sends what there is.
+  void flush();
+  // Sends what there is, and takes no more.
+  void close();
+
+ private:
+  void send_all();
+
+  std::mutex mutex_;
+  bool open_ = false;                // Guarded by mutex_.
+  std::vector<UnaryCall*> waiting_;  // Guarded by mutex_.
+  std::vector<UnaryCall*> sending_;  // The worker's.
+};
+
+}  // namespace mortise::transport_grpc
