@@ -34,6 +34,9 @@ constexpr uint64_t kMemtableFilterBytes = 128 * kKiB;
 // would leave so little that tiny buffers are flushed all the time.
 constexpr size_t kArenaBlockBytes = 64 * kKiB;
 
+// Tables that differ by no more than this are merged together: fewer and larger merges.
+constexpr unsigned int kUniversalSizeRatioPercent = 10;
+
 // Few shards: the filter of one big file has to fit into its shard beside much else, or every lookup
 // reads it anew.
 constexpr int kCacheShardBits = 2;
@@ -76,8 +79,6 @@ rocksdb::BlockBasedTableOptions table_options(const Settings& settings,
   table.format_version = 5;
   // Debian's library is built without the CRC32C instruction; this sum needs none.
   table.checksum = rocksdb::kXXH3;
-  table.data_block_index_type =
-      rocksdb::BlockBasedTableOptions::kDataBlockBinarySearch;
   if (settings.bloom_bits > 0) {
     table.filter_policy.reset(
         rocksdb::NewBloomFilterPolicy(static_cast<double>(settings.bloom_bits)));
@@ -124,6 +125,12 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
   options.bottommost_compression = bottom;
   options.bottommost_compression_opts.enabled = true;
   options.bottommost_compression_opts.level = 1;
+  options.compaction_style = settings.compaction == "universal"
+                                 ? rocksdb::kCompactionStyleUniversal
+                                 : rocksdb::kCompactionStyleLevel;
+  // Rows that only ever come in key order, as a history does, are then never rewritten.
+  options.compaction_options_universal.allow_trivial_move = true;
+  options.compaction_options_universal.size_ratio = kUniversalSizeRatioPercent;
   // The write buffer manager decides when to flush, over all keyspaces together.
   options.write_buffer_size = settings.write_buffer_limit;
   options.arena_block_size = kArenaBlockBytes;
@@ -171,6 +178,10 @@ Status Settings::parse(std::string_view json, Settings& out) {
   s.bloom_bits = config.get_u64("bloom_bits", s.bloom_bits, 0, 64);
   s.compression = config.get_string("compression", s.compression);
   s.bottom_compression = config.get_string("bottom_compression", s.bottom_compression);
+  s.compaction = config.get_string("compaction", s.compaction);
+  if (s.compaction != "universal" && s.compaction != "leveled") {
+    config.fail("compaction", "is neither universal nor leveled");
+  }
   s.background_threads = config.get_u64("background_threads", s.background_threads, 2, 64);
   s.background_bytes_per_second =
       config.get_size("background_bytes_per_second", s.background_bytes_per_second, 0, 1024 * kGiB);

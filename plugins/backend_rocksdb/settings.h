@@ -27,6 +27,7 @@ struct Settings {
   uint64_t bloom_bits = 10;
   std::string compression = "lz4";
   std::string bottom_compression = "lz4";
+  std::string compaction = "universal";
   uint64_t background_threads = 3;
   uint64_t background_bytes_per_second = 0;  // 0: no limit.
   uint64_t open_files_max = 0;               // 0: no limit.

@@ -364,6 +364,8 @@ TEST_F(StoreTest, OptionsAreCheckedByName) {
   refused("{\"speed\":1}", "speed");
   refused("{\"memory_limit\":\"1MB\"}", "memory_limit");
   refused("{\"compression\":\"zip\"}", "compression");
+  refused("{\"compaction\":\"none\"}", "compaction");
+  EXPECT_TRUE(open("{\"compaction\":\"leveled\"}").ok());
   refused("{\"rocksdb_options\":\"no_such_thing=1\"}", "no_such_thing");
   EXPECT_TRUE(open("{\"memory_limit\":\"32MB\",\"rocksdb_options\":\"atomic_flush=false\"}").ok());
 }
