@@ -210,6 +210,7 @@ Status Store::reclaim() {
   keep_runs(true);
   Status status = reclaim_with_runs();
   keep_runs(false);
+  drop_retired();  // The space is back when this returns, unless a reader holds it.
   return status;
 }
 
