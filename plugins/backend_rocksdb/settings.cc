@@ -29,6 +29,7 @@ constexpr int kWriteBuffersMax = 8;
 // Ten bits of filter for each of 100,000 rows in a write buffer of a keyspace; a lookup of a key that was
 // not written lately then does not walk the skip list.
 constexpr uint64_t kMemtableFilterBytes = 128 * kKiB;
+constexpr double kMemtableFilterShareMax = 1.0 / 256;  // There is one for each of seventeen buffers.
 
 // Every keyspace holds at least one block, used or not, and it counts against the write buffers; big ones
 // would leave so little that tiny buffers are flushed all the time.
@@ -137,8 +138,8 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
   options.max_write_buffer_number = kWriteBuffersMax;
   options.memtable_whole_key_filtering = true;
   options.memtable_prefix_bloom_size_ratio =
-      std::min(0.25, static_cast<double>(kMemtableFilterBytes) /
-                         static_cast<double>(settings.write_buffer_limit));
+      std::min(kMemtableFilterShareMax, static_cast<double>(kMemtableFilterBytes) /
+                                            static_cast<double>(settings.write_buffer_limit));
   options.level_compaction_dynamic_level_bytes = true;
   options.level0_file_num_compaction_trigger = static_cast<int>(settings.level0_files);
   options.level0_slowdown_writes_trigger = kLevel0SlowdownFiles;
