@@ -1,11 +1,11 @@
-// Measures a backend plugin through the C ABI: CPU time for each put, lookup and scanned pair, of the
-// whole process with its background threads, and resident memory.
+// Measures a backend plugin through the C ABI: CPU time for each put, lookup and scanned pair, of
+// the whole process with its background threads, and resident memory.
 //
 //   backend_bench PLUGIN.so EMPTY_DIRECTORY [--keys=N] [--puts=N] [--value=BYTES] [--batch=N]
 //                [--config=JSON]
 //
-// A put is what the host makes of one: a revision row, the current row, a history row, and a position
-// row for each commit. Figures are of this machine and for comparison only.
+// A put is what the host makes of one: a revision row, the current row, a history row, and a
+// position row for each commit. Figures are of this machine and for comparison only.
 #include <dlfcn.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -209,12 +209,13 @@ class Bench {
   }
 
   void load() {
-    run_puts("load", 128, arguments_.keys, [](uint64_t i) { return i; }, true);
+    run_puts(
+        "load", 128, arguments_.keys, [](uint64_t i) { return i; }, true);
   }
 
   void measure_puts(const char* name, size_t batch, uint64_t puts, bool sync_at_end) {
-    run_puts(name, batch, puts, [this](uint64_t) { return random_() % arguments_.keys; },
-             sync_at_end);
+    run_puts(
+        name, batch, puts, [this](uint64_t) { return random_() % arguments_.keys; }, sync_at_end);
   }
 
   // One reader for each lookup, as the host does it.
@@ -260,8 +261,7 @@ class Bench {
     mortise_bytes key{};
     mortise_bytes value{};
     uint64_t pairs = 0;
-    while (pairs < limit &&
-           table_->cursor_next(cursor, &key, &value, &error_) == MORTISE_OK) {
+    while (pairs < limit && table_->cursor_next(cursor, &key, &value, &error_) == MORTISE_OK) {
       ++pairs;
     }
     table_->cursor_close(cursor);
@@ -277,8 +277,9 @@ class Bench {
       pairs += scan(kCurrent, 0, user_key(random_() % arguments_.keys), kPageKeys);
     }
     const double used = cpu_seconds() - cpu;
-    std::printf("pages of %zu              %6.1f us CPU/page, %5.3f us/pair, RSS %6.1f MB\n", kPageKeys,
-                used / kPages * 1e6, used / static_cast<double>(pairs) * 1e6, resident_mb());
+    std::printf("pages of %zu              %6.1f us CPU/page, %5.3f us/pair, RSS %6.1f MB\n",
+                kPageKeys, used / kPages * 1e6, used / static_cast<double>(pairs) * 1e6,
+                resident_mb());
   }
 
   void measure_full_scan() {

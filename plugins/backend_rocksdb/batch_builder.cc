@@ -13,8 +13,8 @@ namespace {
 
 // A range with more keys than this is deleted by a marker.
 constexpr size_t kPointDeletesMax = 1024;
-// Looking through the earlier operations of a commit for puts in a range is quadratic in the worst case;
-// beyond this many steps ranges are deleted by markers, which need no look.
+// Looking through the earlier operations of a commit for puts in a range is quadratic in the worst
+// case; beyond this many steps ranges are deleted by markers, which need no look.
 constexpr size_t kLookBackOpsMax = 1'000'000;
 
 rocksdb::Slice slice(mortise_bytes b) {
@@ -32,14 +32,9 @@ class Builder {
     rocksdb::ColumnFamilyHandle* keyspace = generation_.keyspace(op.keyspace);
     rocksdb::Status status;
     switch (op.kind) {
-      case MORTISE_OP_PUT:
-        status = batch_.Put(keyspace, slice(op.key), slice(op.value));
-        break;
-      case MORTISE_OP_DELETE:
-        status = batch_.Delete(keyspace, slice(op.key));
-        break;
-      default:
-        return add_range(at);
+      case MORTISE_OP_PUT: status = batch_.Put(keyspace, slice(op.key), slice(op.value)); break;
+      case MORTISE_OP_DELETE: status = batch_.Delete(keyspace, slice(op.key)); break;
+      default: return add_range(at);
     }
     return from_rocksdb(status, "cannot add to a commit of", generation_.path());
   }
@@ -53,8 +48,8 @@ class Builder {
     const std::string_view key = sdk::view(op.key);
     return key >= sdk::view(range.key) && key < end;
   }
-  // Adds deletes for the range's keys in the store and in this commit so far. False if they are too many;
-  // those added do no harm then.
+  // Adds deletes for the range's keys in the store and in this commit so far. False if they are too
+  // many; those added do no harm then.
   Status add_point_deletes(size_t at, std::string_view end, bool& complete);
 
   const Generation& generation_;
@@ -80,8 +75,8 @@ Status Builder::add_range(size_t at) {
       "cannot add to a commit of", generation_.path());
 }
 
-// RocksDB knows no range without an end: the end is what follows the greatest key there can be, in the
-// store or in this commit before the range.
+// RocksDB knows no range without an end: the end is what follows the greatest key there can be, in
+// the store or in this commit before the range.
 Status Builder::range_end(size_t at, std::string& out) const {
   const mortise_write_op& range = ops_[at];
   const std::unique_ptr<rocksdb::Iterator> it(
@@ -148,8 +143,7 @@ Status check_ops(const mortise_write_op* ops, size_t count) {
       case MORTISE_OP_DELETE_RANGE:
         if (op.value.size > MORTISE_KEY_BYTES_MAX) return invalid_op(i, "end key too long");
         break;
-      default:
-        return invalid_op(i, "unknown kind");
+      default: return invalid_op(i, "unknown kind");
     }
   }
   return Status();

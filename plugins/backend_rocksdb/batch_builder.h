@@ -1,7 +1,8 @@
 // Turns the operations of one commit into a RocksDB write batch.
 //
 // RocksDB deletes a range by a marker that every later read of the keyspace has to consider until a
-// compaction removes it. A short range is therefore deleted key by key, and only a long one by a marker.
+// compaction removes it. A short range is therefore deleted key by key, and only a long one by a
+// marker.
 //
 // Used by Store::commit(), on its thread.
 #pragma once

@@ -47,16 +47,14 @@ class Loader {
     rocksdb::IngestExternalFileOptions ingest;
     ingest.move_files = true;
     ingest.write_global_seqno = false;
-    const rocksdb::Status added = generation_.db().IngestExternalFile(
-        generation_.keyspace(keyspace_), files_, ingest);
+    const rocksdb::Status added =
+        generation_.db().IngestExternalFile(generation_.keyspace(keyspace_), files_, ingest);
     files_.clear();
     return from_rocksdb(added, kLoading, generation_.path());
   }
 
  private:
-  static Status unordered() {
-    return failure(MORTISE_E_INVALID, "the source does not ascend");
-  }
+  static Status unordered() { return failure(MORTISE_E_INVALID, "the source does not ascend"); }
 
   // A file to write to that is not full yet.
   Status make_room() {

@@ -1,5 +1,5 @@
-// Fills a new, empty database from a sorted source, by writing table files and adding them: each pair is
-// written once, into the bottom level, whatever the amount.
+// Fills a new, empty database from a sorted source, by writing table files and adding them: each
+// pair is written once, into the bottom level, whatever the amount.
 //
 // Used by Store::replace(), on its thread. On failure the database is of no use and is removed.
 #pragma once

@@ -12,18 +12,13 @@ mortise_status code_of(const rocksdb::Status& status) {
     return MORTISE_E_NO_SPACE;
   }
   switch (status.code()) {
-    case rocksdb::Status::kCorruption:
-      return MORTISE_E_CORRUPTION;
+    case rocksdb::Status::kCorruption: return MORTISE_E_CORRUPTION;
     case rocksdb::Status::kIOError:
     case rocksdb::Status::kTimedOut:
-    case rocksdb::Status::kTryAgain:
-      return MORTISE_E_IO;
-    case rocksdb::Status::kShutdownInProgress:
-      return MORTISE_E_STOPPED;
-    case rocksdb::Status::kNotSupported:
-      return MORTISE_E_UNSUPPORTED;
-    default:
-      return MORTISE_E_INTERNAL;
+    case rocksdb::Status::kTryAgain: return MORTISE_E_IO;
+    case rocksdb::Status::kShutdownInProgress: return MORTISE_E_STOPPED;
+    case rocksdb::Status::kNotSupported: return MORTISE_E_UNSUPPORTED;
+    default: return MORTISE_E_INTERNAL;
   }
 }
 
@@ -41,7 +36,8 @@ Status system_failure(int os_errno, std::string_view doing, const std::string& p
   return failure(code, std::move(message), os_errno);
 }
 
-Status from_rocksdb(const rocksdb::Status& status, std::string_view doing, const std::string& path) {
+Status from_rocksdb(const rocksdb::Status& status, std::string_view doing,
+                    const std::string& path) {
   if (status.ok()) return Status();
   const mortise_status code = code_of(status);
   std::string message(doing);

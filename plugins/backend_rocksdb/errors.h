@@ -1,7 +1,7 @@
 // Turns failures of RocksDB and of the system into the statuses of the plugin interface.
 //
-// Used by every file of this plugin, on any thread. Each message names the path it is about, because
-// that is what an operator can act on.
+// Used by every file of this plugin, on any thread. Each message names the path it is about,
+// because that is what an operator can act on.
 #pragma once
 
 #include <rocksdb/status.h>

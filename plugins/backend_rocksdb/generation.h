@@ -1,8 +1,9 @@
 // One RocksDB database in a store's directory, opened with its sixteen keyspaces.
 //
 // A keyspace is a column family; the default column family holds the applied position, written in
-// the same batch as the rows it belongs to. Readers and the store share ownership; whoever lets go last
-// closes the database, and removes it if it was superseded. Any thread may use it, as RocksDB allows.
+// the same batch as the rows it belongs to. Readers and the store share ownership; whoever lets go
+// last closes the database, and removes it if it was superseded. Any thread may use it, as RocksDB
+// allows.
 #pragma once
 
 #include <rocksdb/db.h>

@@ -21,8 +21,7 @@ class HostLogger : public rocksdb::Logger {
 
   using Logger::Logv;
   void Logv(const rocksdb::InfoLogLevel level, const char* format, va_list args) override {
-    if (level >= rocksdb::InfoLogLevel::WARN_LEVEL &&
-        level <= rocksdb::InfoLogLevel::FATAL_LEVEL) {
+    if (level >= rocksdb::InfoLogLevel::WARN_LEVEL && level <= rocksdb::InfoLogLevel::FATAL_LEVEL) {
       char line[kLogLineBytesMax];
       va_list copy;
       va_copy(copy, args);
@@ -47,12 +46,9 @@ class HostLogger : public rocksdb::Logger {
 
 const char* condition_name(rocksdb::WriteStallCondition condition) {
   switch (condition) {
-    case rocksdb::WriteStallCondition::kDelayed:
-      return "slowed down";
-    case rocksdb::WriteStallCondition::kStopped:
-      return "stopped";
-    default:
-      return "normal";
+    case rocksdb::WriteStallCondition::kDelayed: return "slowed down";
+    case rocksdb::WriteStallCondition::kStopped: return "stopped";
+    default: return "normal";
   }
 }
 

@@ -1,5 +1,5 @@
-// Carries what RocksDB has to say to the host: warnings and errors of its log, background failures, and
-// times in which it makes writers wait. Its full log stays in the store's directory.
+// Carries what RocksDB has to say to the host: warnings and errors of its log, background failures,
+// and times in which it makes writers wait. Its full log stays in the store's directory.
 //
 // Called by RocksDB on its own threads; the host's log may be used from any.
 #pragma once

@@ -16,7 +16,8 @@ Status bad_keyspace(uint32_t keyspace) {
 
 View::View(std::shared_ptr<Generation> generation) : generation_(std::move(generation)) {
   read_options_.snapshot = generation_->db().GetSnapshot();
-  // Files that a reader was the last to use are removed by a background thread, not by the reader's.
+  // Files that a reader was the last to use are removed by a background thread, not by the
+  // reader's.
   read_options_.background_purge_on_iterator_cleanup = true;
 }
 
@@ -38,9 +39,10 @@ Status Cursor::seek(std::string_view lower, std::string_view upper) {
     state_ = State::kEnd;
     return Status();
   }
-  // RocksDB keeps what it learned from the bounds, so an iterator serves only the bounds it was made with.
-  const bool same_bounds = iterator_ != nullptr && lower == lower_ &&
-                           bounded_above == bounded_above_ && upper == upper_;
+  // RocksDB keeps what it learned from the bounds, so an iterator serves only the bounds it was
+  // made with.
+  const bool same_bounds =
+      iterator_ != nullptr && lower == lower_ && bounded_above == bounded_above_ && upper == upper_;
   if (!same_bounds) {
     iterator_.reset();
     lower_.assign(lower);
@@ -62,16 +64,10 @@ Status Cursor::seek(std::string_view lower, std::string_view upper) {
 
 Status Cursor::next(std::string_view& key, std::string_view& value) {
   switch (state_) {
-    case State::kUnpositioned:
-      return failure(MORTISE_E_INVALID, "the cursor is not positioned");
-    case State::kEnd:
-      return sdk::not_found();
-    case State::kAtFirst:
-      state_ = State::kOnPair;
-      break;
-    case State::kOnPair:
-      reverse_ ? iterator_->Prev() : iterator_->Next();
-      break;
+    case State::kUnpositioned: return failure(MORTISE_E_INVALID, "the cursor is not positioned");
+    case State::kEnd: return sdk::not_found();
+    case State::kAtFirst: state_ = State::kOnPair; break;
+    case State::kOnPair: reverse_ ? iterator_->Prev() : iterator_->Next(); break;
   }
   if (!iterator_->Valid()) [[unlikely]] {
     if (Status status = finish(); !status.ok()) return status;
@@ -92,10 +88,11 @@ Status Reader::get(uint32_t keyspace, std::string_view key, std::string_view& va
   if (keyspace >= MORTISE_KEYSPACE_COUNT_MAX) return bad_keyspace(keyspace);
   const Generation& generation = view_->generation();
   value_.Reset();
-  const rocksdb::Status got = generation.db().Get(view_->read_options(),
-                                                  generation.keyspace(keyspace), slice(key), &value_);
+  const rocksdb::Status got = generation.db().Get(
+      view_->read_options(), generation.keyspace(keyspace), slice(key), &value_);
   if (got.IsNotFound()) return sdk::not_found();
-  if (!got.ok()) [[unlikely]] return from_rocksdb(got, "cannot read", generation.path());
+  if (!got.ok()) [[unlikely]]
+    return from_rocksdb(got, "cannot read", generation.path());
   value = view_of(value_);
   return Status();
 }

@@ -1,8 +1,8 @@
 // Views of a store, and the readers and cursors on them.
 //
 // A View is a RocksDB snapshot. All readers opened between two commits share one, so that opening a
-// reader takes no lock of RocksDB's. A Reader and its cursors belong to one thread at a time; the spans
-// they give live until the next call on the same object.
+// reader takes no lock of RocksDB's. A Reader and its cursors belong to one thread at a time; the
+// spans they give live until the next call on the same object.
 #pragma once
 
 #include <rocksdb/db.h>

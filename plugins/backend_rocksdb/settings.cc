@@ -15,31 +15,32 @@
 namespace mortise::backend_rocksdb {
 namespace {
 
-// A file with this many deletions among this many neighbouring entries is compacted soon, so that a scan
-// over history that was compacted away does not have to step over it for long.
+// A file with this many deletions among this many neighbouring entries is compacted soon, so that a
+// scan over history that was compacted away does not have to step over it for long.
 constexpr size_t kDeletionWindowEntries = 8192;
 constexpr size_t kDeletionTriggerEntries = 4096;
 
-// A commit that waits for the disk makes the whole server wait, and a lookup is fast with many files in
-// level 0 because each has a filter; so writers are slowed down late.
+// A commit that waits for the disk makes the whole server wait, and a lookup is fast with many
+// files in level 0 because each has a filter; so writers are slowed down late.
 constexpr int kLevel0SlowdownFiles = 48;
 constexpr int kLevel0StopFiles = 96;
 constexpr int kWriteBuffersMax = 8;
 
-// Ten bits of filter for each of 100,000 rows in a write buffer of a keyspace; a lookup of a key that was
-// not written lately then does not walk the skip list.
+// Ten bits of filter for each of 100,000 rows in a write buffer of a keyspace; a lookup of a key
+// that was not written lately then does not walk the skip list.
 constexpr uint64_t kMemtableFilterBytes = 128 * kKiB;
-constexpr double kMemtableFilterShareMax = 1.0 / 256;  // There is one for each of seventeen buffers.
+constexpr double kMemtableFilterShareMax =
+    1.0 / 256;  // There is one for each of seventeen buffers.
 
-// Every keyspace holds at least one block, used or not, and it counts against the write buffers; big ones
-// would leave so little that tiny buffers are flushed all the time.
+// Every keyspace holds at least one block, used or not, and it counts against the write buffers;
+// big ones would leave so little that tiny buffers are flushed all the time.
 constexpr size_t kArenaBlockBytes = 64 * kKiB;
 
 // Tables that differ by no more than this are merged together: fewer and larger merges.
 constexpr unsigned int kUniversalSizeRatioPercent = 10;
 
-// Few shards: the filter of one big file has to fit into its shard beside much else, or every lookup
-// reads it anew.
+// Few shards: the filter of one big file has to fit into its shard beside much else, or every
+// lookup reads it anew.
 constexpr int kCacheShardBits = 2;
 
 constexpr uint64_t kManifestBytesMax = 16 * kMiB;
@@ -64,8 +65,8 @@ Status parse_compression(std::string_view option, const std::string& name,
     out = type;
     return Status();
   }
-  return failure(MORTISE_E_INVALID, std::string(option) + ": \"" + name +
-                                        "\" is none of none, lz4, snappy, zstd");
+  return failure(MORTISE_E_INVALID,
+                 std::string(option) + ": \"" + name + "\" is none of none, lz4, snappy, zstd");
 }
 
 rocksdb::BlockBasedTableOptions table_options(const Settings& settings,
@@ -73,7 +74,8 @@ rocksdb::BlockBasedTableOptions table_options(const Settings& settings,
   rocksdb::BlockBasedTableOptions table;
   table.block_cache = cache;
   table.block_size = settings.block_size;
-  // Index and filters count against the memory limit like everything else, but stay longer than data.
+  // Index and filters count against the memory limit like everything else, but stay longer than
+  // data.
   table.cache_index_and_filter_blocks = true;
   table.cache_index_and_filter_blocks_with_high_priority = true;
   table.pin_l0_filter_and_index_blocks_in_cache = true;
@@ -108,8 +110,8 @@ void set_database_options(const Settings& settings, rocksdb::DBOptions& options)
   options.keep_log_file_num = kLogFiles;
   options.max_log_file_size = settings.log_bytes;
   if (settings.background_bytes_per_second > 0) {
-    options.rate_limiter.reset(rocksdb::NewGenericRateLimiter(
-        static_cast<int64_t>(settings.background_bytes_per_second)));
+    options.rate_limiter.reset(
+        rocksdb::NewGenericRateLimiter(static_cast<int64_t>(settings.background_bytes_per_second)));
   }
 }
 
@@ -126,9 +128,8 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
   options.bottommost_compression = bottom;
   options.bottommost_compression_opts.enabled = true;
   options.bottommost_compression_opts.level = 1;
-  options.compaction_style = settings.compaction == "universal"
-                                 ? rocksdb::kCompactionStyleUniversal
-                                 : rocksdb::kCompactionStyleLevel;
+  options.compaction_style = settings.compaction == "universal" ? rocksdb::kCompactionStyleUniversal
+                                                                : rocksdb::kCompactionStyleLevel;
   // Rows that only ever come in key order, as a history does, are then never rewritten.
   options.compaction_options_universal.allow_trivial_move = true;
   options.compaction_options_universal.size_ratio = kUniversalSizeRatioPercent;
@@ -155,8 +156,9 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
 
 // What makes a store a store, whatever the operator's own options say.
 void set_fixed_options(const Engine& engine, rocksdb::Options& options) {
-  // Without a log of its own, RocksDB loses nothing but whole commits only if all column families are
-  // flushed together: the records of one flush are one group in the manifest, applied all or not at all.
+  // Without a log of its own, RocksDB loses nothing but whole commits only if all column families
+  // are flushed together: the records of one flush are one group in the manifest, applied all or
+  // not at all.
   options.atomic_flush = true;
   options.comparator = rocksdb::BytewiseComparator();
   options.merge_operator = nullptr;
@@ -211,8 +213,8 @@ Status make_engine(const Settings& settings, Engine& out) {
   cache_options.num_shard_bits = kCacheShardBits;
   engine.cache = rocksdb::NewLRUCache(cache_options);
   // Write buffers are charged to the cache: what they do not need holds blocks.
-  engine.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(
-      settings.write_buffer_limit, engine.cache, false);
+  engine.write_buffers = std::make_shared<rocksdb::WriteBufferManager>(settings.write_buffer_limit,
+                                                                       engine.cache, false);
   rocksdb::Options& options = engine.options;
   set_database_options(settings, options);
   if (Status status = set_keyspace_options(settings, engine.cache, options); !status.ok()) {

@@ -1,4 +1,5 @@
-// The settings of a store, from the JSON object of the configuration, and what they mean to RocksDB.
+// The settings of a store, from the JSON object of the configuration, and what they mean to
+// RocksDB.
 //
 // Read once, when a store is opened; docs/backends.md lists the names for operators.
 #pragma once

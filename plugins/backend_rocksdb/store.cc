@@ -148,8 +148,8 @@ Status Store::size(mortise_store_size& out) {
     const uint64_t files =
         property(*generation, family, rocksdb::DB::Properties::kTotalSstFilesSize);
     allocated += files;
-    live += std::min(files, property(*generation, family,
-                                     rocksdb::DB::Properties::kEstimateLiveDataSize));
+    live += std::min(files,
+                     property(*generation, family, rocksdb::DB::Properties::kEstimateLiveDataSize));
   }
   out.allocated_bytes = allocated;
   out.in_use_bytes = live;

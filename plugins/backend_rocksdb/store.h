@@ -1,8 +1,9 @@
 // A store of the backend interface on RocksDB; mortise/abi/backend.h says what it promises.
 //
-// Commits are RocksDB write batches without its log. They are in memory until a flush, and a flush writes
-// all keyspaces and the applied position as one group, so that a crash leaves the state after some
-// commit. sync() is such a flush. RocksDB also flushes by itself when the write buffers are full.
+// Commits are RocksDB write batches without its log. They are in memory until a flush, and a flush
+// writes all keyspaces and the applied position as one group, so that a crash leaves the state
+// after some commit. sync() is such a flush. RocksDB also flushes by itself when the write buffers
+// are full.
 //
 // commit() and replace() come from one thread; everything else from any. The mutex guards which
 // generation is current, its view and the position; it is held for moments only, never across I/O.

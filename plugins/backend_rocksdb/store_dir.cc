@@ -115,9 +115,11 @@ Status StoreDir::check_foreign() const {
   if (ec) return system_failure(ec.value(), "cannot read directory", path_);
   for (const fs::directory_entry& entry : entries) {
     const std::string name = entry.path().filename().string();
-    // The root of a mounted file system has lost+found; the others are left by a crash before the marker.
+    // The root of a mounted file system has lost+found; the others are left by a crash before the
+    // marker.
     if (name == "LOCK" || name == "STORE.tmp" || name == "lost+found") continue;
-    return failure(MORTISE_E_INVALID, path_ + " is not a rocksdb store and not empty: it holds " + name);
+    return failure(MORTISE_E_INVALID,
+                   path_ + " is not a rocksdb store and not empty: it holds " + name);
   }
   return Status();
 }
@@ -143,9 +145,9 @@ Status StoreDir::read_marker() {
     return failure(MORTISE_E_CORRUPTION, marker + " is damaged: no format");
   }
   if (format > kFormat) {
-    return failure(MORTISE_E_NEWER_FORMAT, "store " + path_ + " has format " + std::to_string(format) +
-                                               ", newer than " + std::to_string(kFormat) +
-                                               ", the newest one known");
+    return failure(MORTISE_E_NEWER_FORMAT, "store " + path_ + " has format " +
+                                               std::to_string(format) + ", newer than " +
+                                               std::to_string(kFormat) + ", the newest one known");
   }
   if (format != kFormat || !take_field(text, "generation", generation_) || !text.empty()) {
     return failure(MORTISE_E_CORRUPTION, marker + " is damaged");
@@ -160,7 +162,8 @@ Status StoreDir::read_marker() {
 
 Status StoreDir::write_marker(const std::string& path, uint64_t generation) {
   std::string text(kMagic);
-  text += "\nformat " + std::to_string(kFormat) + "\ngeneration " + std::to_string(generation) + "\n";
+  text +=
+      "\nformat " + std::to_string(kFormat) + "\ngeneration " + std::to_string(generation) + "\n";
   const std::string temporary = path + "/STORE.tmp";
   const std::string marker = path + "/STORE";
   if (Status status = write_file(temporary, text); !status.ok()) return status;

@@ -4,9 +4,9 @@
 //   STORE         the marker: format and current generation; docs/formats/backend_rocksdb.md
 //   gen-<number>  one RocksDB database; the current one, or one that readers still hold
 //
-// A generation becomes current by publish(), which replaces STORE by rename: that is the one step in
-// which the whole content of a store can change. Generations that STORE does not name are leftovers of a
-// crash and are removed when the store is opened.
+// A generation becomes current by publish(), which replaces STORE by rename: that is the one step
+// in which the whole content of a store can change. Generations that STORE does not name are
+// leftovers of a crash and are removed when the store is opened.
 //
 // Used by Store, from one thread at a time. Owns the lock.
 #pragma once

@@ -147,7 +147,8 @@ TEST_F(StoreTest, CursorsGoBothWaysWithinBounds) {
   ASSERT_TRUE(batch.commit(*store_, 1).ok());
   const auto r = reader();
   EXPECT_EQ(read(*r, 0, "ab", "d"), (Pairs{{"ab", "ab"}, {"b", "b"}, {"c", "c"}}));
-  EXPECT_EQ(read(*r, 0, "b", "", MORTISE_CURSOR_REVERSE), (Pairs{{"d", "d"}, {"c", "c"}, {"b", "b"}}));
+  EXPECT_EQ(read(*r, 0, "b", "", MORTISE_CURSOR_REVERSE),
+            (Pairs{{"d", "d"}, {"c", "c"}, {"b", "b"}}));
   EXPECT_EQ(read(*r, 0, "", "b", MORTISE_CURSOR_REVERSE | MORTISE_CURSOR_KEYS_ONLY),
             (Pairs{{"ab", ""}, {"a", ""}}));
   EXPECT_TRUE(read(*r, 0, "b", "b").empty());
@@ -202,9 +203,7 @@ TEST_F(StoreTest, RandomOperationsAgreeWithAMap) {
             model.erase(model.lower_bound(a), b.empty() ? model.end() : model.lower_bound(b));
           }
           break;
-        default:
-          batch.put(4, a, b);
-          model[a] = b;
+        default: batch.put(4, a, b); model[a] = b;
       }
     }
     ASSERT_TRUE(batch.commit(*store_, index).ok());
@@ -239,7 +238,8 @@ TEST_F(StoreTest, LongRangesAreDeletedAndReclaimed) {
   ASSERT_TRUE(store_->size(before).ok());
   EXPECT_LE(before.in_use_bytes, before.allocated_bytes);
   const auto old = reader();
-  ASSERT_TRUE(Batch().put(0, "z", "1").del_range(0, "k", "").put(0, "k1", "2").commit(*store_, 50).ok());
+  ASSERT_TRUE(
+      Batch().put(0, "z", "1").del_range(0, "k", "").put(0, "k1", "2").commit(*store_, 50).ok());
   EXPECT_EQ(all(0), (Pairs{{"k1", "2"}}));
   EXPECT_EQ(read(*old, 0).size(), 20'000u);
   ASSERT_TRUE(store_->reclaim().ok());
@@ -396,8 +396,8 @@ void write_until_killed(const std::string& path, int report) {
   }
 }
 
-// Not a test of its own: the process that the next test starts and kills. RocksDB's threads do not survive
-// a fork, so it has to be a program of its own.
+// Not a test of its own: the process that the next test starts and kills. RocksDB's threads do not
+// survive a fork, so it has to be a program of its own.
 TEST(StoreChild, WritesUntilKilled) {
   const char* path = std::getenv(kChildStore);
   if (path == nullptr) GTEST_SKIP() << "is run by AKilledStoreHoldsTheStateAfterSomeCommit";

@@ -1,7 +1,7 @@
 // Intervals of keys with their watchers, and the question which intervals hold a key.
 //
-// A treap ordered by (begin, end), one node for each distinct interval, in which every node knows the
-// node with the greatest end below it. A search leaves out a subtree whose greatest end is not
+// A treap ordered by (begin, end), one node for each distinct interval, in which every node knows
+// the node with the greatest end below it. A search leaves out a subtree whose greatest end is not
 // beyond the key, and all that begins beyond the key. Adding and removing take O(log n); a search
 // O(log n) for each interval found.
 //
@@ -46,7 +46,8 @@ class IntervalTree {
   IntervalTree(const IntervalTree&) = delete;
   IntervalTree& operator=(const IntervalTree&) = delete;
 
-  // The node of [begin, end), or of [begin, ...) if `open`; a new one without watchers if there was none.
+  // The node of [begin, end), or of [begin, ...) if `open`; a new one without watchers if there was
+  // none.
   Node& find_or_add(std::string_view begin, std::string_view end, bool open);
   void erase(Node& node) noexcept;
   size_t size() const { return size_; }

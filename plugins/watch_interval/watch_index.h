@@ -1,8 +1,8 @@
 // The index from keys to watchers; mortise/abi/watch.h says what it promises.
 //
-// Watchers of one key are in a hash table by that key, watchers of ranges in an interval tree. Every
-// watcher is in exactly one place, so walking the events in order gives each watcher its events
-// ascending and once. A table by watcher number makes removal fast.
+// Watchers of one key are in a hash table by that key, watchers of ranges in an interval tree.
+// Every watcher is in exactly one place, so walking the events in order gives each watcher its
+// events ascending and once. A table by watcher number makes removal fast.
 //
 // All calls come from one thread at a time.
 #pragma once

@@ -69,14 +69,10 @@ class Generator {
   Range range() {
     const std::string begin = key();
     switch (below(4)) {
-      case 0:
-        return {begin, ""};
-      case 1:
-        return {begin, kOpen};
-      case 2:
-        return {begin, begin + kOpen};
-      default:
-        return {begin, key()};
+      case 0: return {begin, ""};
+      case 1: return {begin, kOpen};
+      case 2: return {begin, begin + kOpen};
+      default: return {begin, key()};
     }
   }
 
@@ -91,19 +87,22 @@ void run_random(uint64_t seed) {
   for (uint64_t step = 0; step < 3000; ++step) {
     if (random.below(3) != 0 || watchers.empty()) {
       const Range range = random.range();
-      const bool valid = range.second.empty() || range.second == kOpen || range.first < range.second;
+      const bool valid =
+          range.second.empty() || range.second == kOpen || range.first < range.second;
       const sdk::Status added = index->add(step, range.first, range.second);
       ASSERT_EQ(added.code, valid ? MORTISE_OK : MORTISE_E_INVALID);
       if (valid) watchers[step] = range;
     } else {
-      const auto victim = std::next(watchers.begin(), static_cast<int64_t>(random.below(watchers.size())));
+      const auto victim =
+          std::next(watchers.begin(), static_cast<int64_t>(random.below(watchers.size())));
       index->remove(victim->first);
       watchers.erase(victim);
     }
     if (step % 10 != 0) continue;
     std::vector<std::string> keys;
     for (size_t n = random.below(8); n > 0; --n) keys.push_back(random.key());
-    ASSERT_EQ(matches(*index, keys), expected(watchers, keys)) << "seed " << seed << " step " << step;
+    ASSERT_EQ(matches(*index, keys), expected(watchers, keys))
+        << "seed " << seed << " step " << step;
   }
   for (const auto& [watcher, range] : watchers) index->remove(watcher);
   EXPECT_TRUE(matches(*index, {"a", "b", "ab"}).empty());
@@ -130,8 +129,9 @@ TEST(WatchIndex, PrefixHeavyLoad) {
   }
   add("/", "0");
   add("/registry/", kOpen);
-  const std::vector<std::string> keys = {"/registry/7/pods/p", "/registry/299/x", "/registry/7/pods/q",
-                                         "/other",            "~",               "/registry/7/pods/p"};
+  const std::vector<std::string> keys = {
+      "/registry/7/pods/p", "/registry/299/x", "/registry/7/pods/q", "/other", "~",
+      "/registry/7/pods/p"};
   EXPECT_EQ(matches(*index, keys), expected(watchers, keys));
 }
 

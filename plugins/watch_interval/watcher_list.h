@@ -1,4 +1,5 @@
-// A short list of watcher numbers. Most keys have one watcher, so one is kept without an allocation.
+// A short list of watcher numbers. Most keys have one watcher, so one is kept without an
+// allocation.
 //
 // Owned by the index's entries; same thread as the index. Order means nothing.
 #pragma once
