@@ -30,7 +30,7 @@ def struct_bodies(text):
 
 def members(body):
     for statement in body.split(';'):
-        statement = ' '.join(statement.split())
+        statement = ' '.join(statement.split()).replace('( ', '(')
         if not statement:
             continue
         pointer = re.search(r'\(\s*(?:MORTISE_ABI)?\s*\*\s*(\w+)\s*\)', statement)
@@ -57,7 +57,7 @@ def read_header(path):
         out.append(('struct', name))
         out += [('member', f'{name}.{m}: {declaration}') for m, declaration in members(body)]
     for declaration in re.findall(r'typedef\s+([^;{}]*\(\s*(?:MORTISE_ABI)?\s*\*[^;{}]*);', text):
-        out.append(('function', ' '.join(declaration.split())))
+        out.append(('function', ' '.join(declaration.split()).replace('( ', '(')))
     return out
 
 

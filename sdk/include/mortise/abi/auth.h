@@ -1,9 +1,9 @@
 /* Authentication and authorization, "mortise.auth/1".
  *
- * Decides who is calling and what they may do. Its state (users, roles, enabled, revision) lives in the
- * auth keyspace of the replicated store and changes only through the log.
- *   - apply() runs on every member for the same entry and must do the same on each: no clock, no randomness,
- *     no tokens, no file.
+ * Decides who is calling and what they may do. Its state (users, roles, enabled, revision) lives
+ * in the auth keyspace of the replicated store and changes only through the log.
+ *   - apply() runs on every member for the same entry and must do the same on each: no clock, no
+ *     randomness, no tokens, no file.
  *   - Decisions read an immutable view of that state, which apply() replaces, so they take no lock.
  *   - Deny by default: an operation or a kind that the plugin does not know is denied. */
 #ifndef MORTISE_ABI_AUTH_H_
@@ -19,7 +19,8 @@ extern "C" {
 
 typedef struct mortise_auth mortise_auth; /* plugin-owned: create() .. destroy() */
 
-/* The auth keyspace inside one entry's commit. Reads see the entry's own writes. host-owned, for the call. */
+/* The auth keyspace inside one entry's commit. Reads see the entry's own writes. host-owned, for
+ * the call. */
 typedef struct mortise_auth_txn mortise_auth_txn;
 struct mortise_auth_txn {
   uint32_t struct_size;
@@ -31,8 +32,9 @@ struct mortise_auth_txn {
   /* The first pair with a key >= from; E_NOT_FOUND at the end. Spans as for get. [apply] */
   mortise_status(MORTISE_ABI* next)(mortise_auth_txn* txn, mortise_bytes from, mortise_bytes* key,
                                     mortise_bytes* value, mortise_error* error);
-  void(MORTISE_ABI* put)(mortise_auth_txn* txn, mortise_bytes key, mortise_bytes value); /* [apply] */
-  void(MORTISE_ABI* remove)(mortise_auth_txn* txn, mortise_bytes key);                   /* [apply] */
+  void(MORTISE_ABI* put)(mortise_auth_txn* txn, mortise_bytes key,
+                         mortise_bytes value);                         /* [apply] */
+  void(MORTISE_ABI* remove)(mortise_auth_txn* txn, mortise_bytes key); /* [apply] */
 };
 
 #define MORTISE_USER_BYTES_MAX 256u
@@ -42,7 +44,8 @@ typedef struct mortise_identity {
   uint32_t struct_size;
   uint32_t user_size;
   uint64_t auth_revision;
-  char user[MORTISE_USER_BYTES_MAX]; /* Not NUL-ended; longer names are refused when they are created. */
+  char user[MORTISE_USER_BYTES_MAX]; /* Not NUL-ended; longer names are refused when they are
+                                        created. */
 } mortise_identity;
 
 /* Host to plugin. */
@@ -62,7 +65,8 @@ typedef struct mortise_access {
   mortise_bytes range_end; /* Empty: one key. "\0": all from key on. */
 } mortise_access;
 
-/* The answer of login(): a token, or a code with the message that the client sees. Spans are borrowed. */
+/* The answer of login(): a token, or a code with the message that the client sees. Spans are
+ * borrowed. */
 typedef void(MORTISE_ABI* mortise_login_fn)(void* context, mortise_rpc_code code,
                                             mortise_bytes message, mortise_bytes token);
 
@@ -72,14 +76,15 @@ typedef struct mortise_auth_v1 {
   mortise_status(MORTISE_ABI* create)(const mortise_host* host, mortise_bytes config_json,
                                       mortise_auth** out, mortise_error* error); /* [control] */
   /* Rebuilds the view from the store: at start and after a snapshot was installed. [apply] */
-  mortise_status(MORTISE_ABI* load)(mortise_auth* self, mortise_auth_txn* txn, mortise_error* error);
-  /* One auth request out of the log: an InternalRaftRequest field number and its bytes. On OK the response
-   * changes hands; else error->message is what the client sees. [apply] */
+  mortise_status(MORTISE_ABI* load)(mortise_auth* self, mortise_auth_txn* txn,
+                                    mortise_error* error);
+  /* One auth request out of the log: an InternalRaftRequest field number and its bytes. On OK
+   * the response changes hands; else error->message is what the client sees. [apply] */
   mortise_rpc_code(MORTISE_ABI* apply)(mortise_auth* self, uint32_t request_field,
                                        mortise_bytes request, mortise_auth_txn* txn,
                                        mortise_buffer* response, mortise_error* error);
-  /* Before an auth request goes into the log: blanks passwords, adds hashes, chooses tokens. Off the
-   * caller's thread; done's body is the request to log. [any] */
+  /* Before an auth request goes into the log: blanks passwords, adds hashes, chooses tokens. Off
+   * the caller's thread; done's body is the request to log. [any] */
   void(MORTISE_ABI* prepare)(mortise_auth* self, uint32_t request_field, mortise_buffer request,
                              mortise_done_fn done, void* context);
   /* Who is it? OK with an empty user where auth is off. [any] */

@@ -1,23 +1,24 @@
-/* The words that every mortise plugin interface is written in: bytes, buffers, status, errors, growth.
+/* The words that every mortise plugin interface is written in: bytes, buffers, status, errors,
+ * growth.
  *
  * Roles. The comment of every function pointer ends with who may call it, and in which state:
  *   [control]   create, open, close, destroy, drain. One call at a time for each plugin instance.
  *   [apply]     the host's one apply loop; its calls are totally ordered.
  *   [watch]     the host's one watch loop; its calls are totally ordered.
  *   [acceptor]  the host's accept thread of one listener.
- *   [reader]    any host thread, one at a time for each reader and its cursors; may move between threads.
- *   [timer]     a thread of the host's executor.
- *   [any]       any thread, concurrently with every other role.
- * A state may follow, as in [apply & open]. A call outside its bracket is a bug of the caller; debug
- * builds of the host check it on both sides.
+ *   [reader]    any host thread, one at a time for each reader and its cursors; may move between
+ * threads. [timer]     a thread of the host's executor. [any]       any thread, concurrently with
+ * every other role. A state may follow, as in [apply & open]. A call outside its bracket is a bug
+ * of the caller; debug builds of the host check it on both sides.
  *
- * Ownership. Arguments are borrowed for the call unless a comment says more. A handle is released only
- * by the function named at its type. Memory allocated on one side is never freed on the other. No
- * exception and no longjmp leaves a function of these tables. A callback may not re-enter the handle that
- * called it.
+ * Ownership. Arguments are borrowed for the call unless a comment says more. A handle is
+ * released only by the function named at its type. Memory allocated on one side is never freed
+ * on the other. No exception and no longjmp leaves a function of these tables. A callback may
+ * not re-enter the handle that called it.
  *
- * Growth: docs/abi_policy.md. Tables and option structs begin with struct_size and only grow at the end;
- * a reader tests members that came later with MORTISE_HAS. Structs called Frozen never change. */
+ * Growth: docs/abi_policy.md. Tables and option structs begin with struct_size and only grow at
+ * the end; a reader tests members that came later with MORTISE_HAS. Structs called Frozen never
+ * change. */
 #ifndef MORTISE_ABI_BASE_H_
 #define MORTISE_ABI_BASE_H_
 
@@ -45,7 +46,8 @@ extern "C" {
   ((table)->struct_size >= offsetof(type, member) + sizeof((table)->member) && \
    (table)->member != NULL)
 
-/* Borrowed bytes, may contain NUL; {NULL, 0} is empty. The producer says how long they live. Frozen. */
+/* Borrowed bytes, may contain NUL; {NULL, 0} is empty. The producer says how long they live.
+ * Frozen. */
 typedef struct mortise_bytes {
   const uint8_t* data;
   size_t size;
@@ -64,23 +66,24 @@ typedef struct mortise_buffer {
 typedef int32_t mortise_status;
 enum {
   MORTISE_OK = 0,
-  MORTISE_E_NOT_FOUND = 1,     /* Expected; writes no message. */
-  MORTISE_E_INVALID = 2,       /* The caller broke the contract or the input is bad; nothing was changed. */
-  MORTISE_E_UNSUPPORTED = 3,   /* A valid request that this side cannot serve; nothing was changed. */
-  MORTISE_E_IN_USE = 4,        /* A lock or an address is held by somebody else. */
-  MORTISE_E_STOPPED = 5,       /* Shutting down. */
+  MORTISE_E_NOT_FOUND = 1, /* Expected; writes no message. */
+  MORTISE_E_INVALID =
+      2, /* The caller broke the contract or the input is bad; nothing was changed. */
+  MORTISE_E_UNSUPPORTED = 3, /* A valid request that this side cannot serve; nothing was changed. */
+  MORTISE_E_IN_USE = 4,      /* A lock or an address is held by somebody else. */
+  MORTISE_E_STOPPED = 5,     /* Shutting down. */
   MORTISE_E_IO = 100,
   MORTISE_E_NO_SPACE = 200,
-  MORTISE_E_CORRUPTION = 300,  /* Stored data failed a check. */
+  MORTISE_E_CORRUPTION = 300,   /* Stored data failed a check. */
   MORTISE_E_NEWER_FORMAT = 301, /* Stored data is of a format newer than this plugin knows. */
   MORTISE_E_INTERNAL = 400
 };
 
 #define MORTISE_ERROR_MESSAGE_MAX 248
 
-/* Detail of a failed call, owned by the caller, so that nothing is freed. The caller sets struct_size and
- * zeroes the rest; the callee writes on failure only. message is UTF-8, cut to fit, NUL-ended. Where a
- * function takes a mortise_error*, it may be NULL. */
+/* Detail of a failed call, owned by the caller, so that nothing is freed. The caller sets
+ * struct_size and zeroes the rest; the callee writes on failure only. message is UTF-8, cut to
+ * fit, NUL-ended. Where a function takes a mortise_error*, it may be NULL. */
 typedef struct mortise_error {
   uint32_t struct_size;
   int32_t os_errno; /* 0 if the failure is not from the operating system. */

@@ -1,14 +1,16 @@
-/* "mortise.host.rpc/1": what the host offers to transports, and "mortise.host.json/1", the JSON form of
- * the same messages.
+/* "mortise.host.rpc/1": what the host offers to transports, and "mortise.host.json/1", the JSON
+ * form of the same messages.
  *
- * A transport knows bytes, methods and connections. It knows no message, no Raft, no storage: an RPC that
- * is added to the host appears on every transport without a change there.
- *   - A payload changes hands and is given back by its own release(), so a request can live on in the log
- *     and a response can leave the store without a copy, and no allocator is crossed.
- *   - Every call and stream ends exactly once, whatever happens: answer, cancel, deadline, disconnect,
- *     shutdown.
- *   - Nothing here blocks. Slow parties are held by credits, in both directions, never by growing queues.
- *   - Identity (token, verified certificate) is reported by the transport and judged by the host alone. */
+ * A transport knows bytes, methods and connections. It knows no message, no Raft, no storage: an
+ * RPC that is added to the host appears on every transport without a change there.
+ *   - A payload changes hands and is given back by its own release(), so a request can live on in
+ * the log and a response can leave the store without a copy, and no allocator is crossed.
+ *   - Every call and stream ends exactly once, whatever happens: answer, cancel, deadline,
+ * disconnect, shutdown.
+ *   - Nothing here blocks. Slow parties are held by credits, in both directions, never by growing
+ * queues.
+ *   - Identity (token, verified certificate) is reported by the transport and judged by the host
+ * alone. */
 #ifndef MORTISE_ABI_RPC_H_
 #define MORTISE_ABI_RPC_H_
 
@@ -33,8 +35,9 @@ enum { MORTISE_UNARY = 1, MORTISE_SERVER_STREAM = 2, MORTISE_BIDI_STREAM = 3 };
 typedef struct mortise_method { /* Frozen. Lives as long as the host. */
   uint32_t id;                  /* Dense, 0 .. count-1; not stable over restarts. */
   mortise_method_kind kind;
-  const char* grpc_path;         /* "/etcdserverpb.KV/Put" */
-  const char* const* http_paths; /* "/v3/kv/put", ...; NULL-ended, never NULL; the first is canonical. */
+  const char* grpc_path; /* "/etcdserverpb.KV/Put" */
+  const char* const*
+      http_paths; /* "/v3/kv/put", ...; NULL-ended, never NULL; the first is canonical. */
 } mortise_method;
 
 /* mortise_caller.flags, plugin to host; unknown bits are ignored. */
@@ -51,22 +54,23 @@ typedef struct mortise_caller {
   mortise_bytes token;           /* As sent, "Bearer " removed; empty if none. */
   mortise_bytes tls_common_name; /* Of the verified leaf; empty if none. */
   mortise_bytes client_api_version;
-  uint64_t timeout_ns;           /* From now; 0 is none. */
+  uint64_t timeout_ns; /* From now; 0 is none. */
 } mortise_caller;
 
-/* The only answer of a unary call. status_message is borrowed for this call, body changes hands (empty
- * unless OK). Comes on any host thread, maybe before call() returns; must not block, and must not call
- * back for the same call. */
+/* The only answer of a unary call. status_message is borrowed for this call, body changes hands
+ * (empty unless OK). Comes on any host thread, maybe before call() returns; must not block, and
+ * must not call back for the same call. */
 typedef void(MORTISE_ABI* mortise_done_fn)(void* context, mortise_rpc_code code,
                                            mortise_bytes status_message, mortise_buffer body);
 
 typedef struct mortise_stream_events { /* Plugin to host; thread rules of mortise_done_fn. */
   uint32_t struct_size;
   uint32_t reserved;
-  /* One message towards the client. At most the bytes granted are in flight, but one message may overshoot. */
+  /* One message towards the client. At most the bytes granted are in flight, but one message may
+   * overshoot. */
   void(MORTISE_ABI* on_message)(void* context, mortise_buffer message);
-  /* The host can take `bytes` more from the client. A stream begins with none granted; until a grant the
-   * transport does not read the stream from the connection. */
+  /* The host can take `bytes` more from the client. A stream begins with none granted; until a
+   * grant the transport does not read the stream from the connection. */
   void(MORTISE_ABI* on_credit)(void* context, uint64_t bytes);
   /* The end. No event follows; the handle is dead. */
   void(MORTISE_ABI* on_end)(void* context, mortise_rpc_code code, mortise_bytes status_message);
@@ -76,30 +80,33 @@ typedef struct mortise_host_rpc_v1 {
   uint32_t struct_size;
   uint32_t method_count;
   const mortise_method* methods;
-  uint64_t request_bytes_max;          /* Largest request message that the host takes. */
-  uint64_t concurrent_streams_max;     /* For each connection. */
-  uint64_t keepalive_min_time_ns;      /* Clients that ping more often are told to go away. */
-  uint64_t keepalive_interval_ns;      /* The server's own ping on an idle connection. */
+  uint64_t request_bytes_max;      /* Largest request message that the host takes. */
+  uint64_t concurrent_streams_max; /* For each connection. */
+  uint64_t keepalive_min_time_ns;  /* Clients that ping more often are told to go away. */
+  uint64_t keepalive_interval_ns;  /* The server's own ping on an idle connection. */
   uint64_t keepalive_timeout_ns;
-  /* Starts a unary call; done follows exactly once, and only if this returns MORTISE_OK. *out is valid
-   * until done has returned; `out` may be NULL if no cancel is wanted. request changes hands in every
-   * case, also on failure. E_STOPPED: the host is shutting down. [any & serving] */
+  /* Starts a unary call; done follows exactly once, and only if this returns MORTISE_OK. *out is
+   * valid until done has returned; `out` may be NULL if no cancel is wanted. request changes
+   * hands in every case, also on failure. E_STOPPED: the host is shutting down. [any & serving] */
   mortise_status(MORTISE_ABI* call)(const mortise_host* host, uint32_t method,
                                     const mortise_caller* caller, mortise_buffer request,
                                     mortise_done_fn done, void* context, mortise_call** out);
-  /* The client is gone. A hint: work that reached the log goes on, done still comes. Not to be called
-   * after done has begun; the transport orders the two. [any] */
+  /* The client is gone. A hint: work that reached the log goes on, done still comes. Not to be
+   * called after done has begun; the transport orders the two. [any] */
   void(MORTISE_ABI* cancel)(mortise_call* call);
-  /* Opens a stream; its events follow only if this returns MORTISE_OK, possibly before it returns.
-   * SERVER_STREAM methods take exactly one stream_send() and then stream_half_close(). [any & serving] */
+  /* Opens a stream; its events follow only if this returns MORTISE_OK, possibly before it
+   * returns. SERVER_STREAM methods take exactly one stream_send() and then stream_half_close().
+   * [any & serving] */
   mortise_status(MORTISE_ABI* stream_open)(const mortise_host* host, uint32_t method,
                                            const mortise_caller* caller,
                                            const mortise_stream_events* events, void* context,
                                            mortise_stream** out);
-  /* One message of the client, within the credit given; changes hands. One thread at a time for each
-   * stream, and never once on_end has begun: the transport orders the two. So for all that follow. [any] */
+  /* One message of the client, within the credit given; changes hands. One thread at a time for
+   * each stream, and never once on_end has begun: the transport orders the two. So for all that
+   * follow. [any] */
   void(MORTISE_ABI* stream_send)(mortise_stream* stream, mortise_buffer message);
-  void(MORTISE_ABI* stream_half_close)(mortise_stream* stream); /* The client sends no more. [any] */
+  void(MORTISE_ABI* stream_half_close)(
+      mortise_stream* stream); /* The client sends no more. [any] */
   /* The client can take `bytes` more: called with a first window after stream_open and again as
    * messages leave. [any] */
   void(MORTISE_ABI* stream_grant)(mortise_stream* stream, uint64_t bytes);
@@ -114,8 +121,8 @@ typedef struct mortise_host_rpc_v1 {
 typedef struct mortise_host_json_v1 {
   uint32_t struct_size;
   uint32_t reserved;
-  /* One JSON value to the request message of `method`. An empty `json` is the empty message. On failure
-   * error->message says what is wrong and where. *out changes hands on success. [any] */
+  /* One JSON value to the request message of `method`. An empty `json` is the empty message. On
+   * failure error->message says what is wrong and where. *out changes hands on success. [any] */
   mortise_status(MORTISE_ABI* request_from_json)(const mortise_host* host, uint32_t method,
                                                  mortise_bytes json, mortise_buffer* out,
                                                  mortise_error* error);

@@ -1,8 +1,8 @@
 /* Client transport interface, "mortise.transport/1".
  *
- * A transport turns connections into calls and streams of the host's RPC interface (rpc.h). The host listens,
- * accepts, peeks at the first bytes and hands each socket to the transport that claims it, so several
- * transports share one port, with and without TLS.
+ * A transport turns connections into calls and streams of the host's RPC interface (rpc.h). The
+ * host listens, accepts, peeks at the first bytes and hands each socket to the transport that
+ * claims it, so several transports share one port, with and without TLS.
  *
  * Life: create .. start .. adopt* .. drain .. (host.rpc transport_drained) .. destroy. */
 #ifndef MORTISE_ABI_TRANSPORT_H_
@@ -28,7 +28,8 @@ enum {
 };
 #define MORTISE_OPENING_BYTES_MAX 256
 
-/* What the host saw of a connection by peeking; nothing has been read from it. Borrowed for the call. */
+/* What the host saw of a connection by peeking; nothing has been read from it. Borrowed for the
+ * call. */
 typedef struct mortise_opening {
   uint32_t struct_size;
   mortise_opening_kind kind;
@@ -39,8 +40,8 @@ typedef struct mortise_opening {
 
 typedef struct mortise_connection {
   uint32_t struct_size;
-  int32_t fd;             /* Connected, non-blocking, close-on-exec. */
-  uint32_t tls;           /* Non-zero: the client starts TLS; material comes from "mortise.host.tls/1". */
+  int32_t fd;   /* Connected, non-blocking, close-on-exec. */
+  uint32_t tls; /* Non-zero: the client starts TLS; material comes from "mortise.host.tls/1". */
   uint32_t reserved;
   mortise_bytes listener; /* The URL it came in on. */
   mortise_bytes remote;   /* As in mortise_caller. */
@@ -49,8 +50,8 @@ typedef struct mortise_connection {
 typedef struct mortise_transport_v1 {
   uint32_t struct_size;
   uint32_t reserved;
-  /* config_json: the plugin's part of the configuration, a JSON object; unknown or bad options are E_INVALID
-   * and named. On failure *out is NULL and nothing leaks. [control] */
+  /* config_json: the plugin's part of the configuration, a JSON object; unknown or bad options
+   * are E_INVALID and named. On failure *out is NULL and nothing leaks. [control] */
   mortise_status(MORTISE_ABI* create)(const mortise_host* host, mortise_bytes config_json,
                                       mortise_transport** out, mortise_error* error);
   /* 0: not mine; higher wins; equal: order in the configuration. Pure and quick. [any & created] */
@@ -60,10 +61,12 @@ typedef struct mortise_transport_v1 {
   /* The fd is the plugin's from here, also on failure. [acceptor & serving] */
   mortise_status(MORTISE_ABI* adopt)(mortise_transport* self, const mortise_connection* connection,
                                      mortise_error* error);
-  /* Take no new calls, tell clients to go elsewhere, let running calls end; after timeout_ns cancel what is
-   * left. Returns at once; the end is reported through host.rpc transport_drained(). [control & started] */
+  /* Take no new calls, tell clients to go elsewhere, let running calls end; after timeout_ns
+   * cancel what is left. Returns at once; the end is reported through host.rpc
+   * transport_drained(). [control & started] */
   void(MORTISE_ABI* drain)(mortise_transport* self, uint64_t timeout_ns);
-  /* Every call and stream has ended. Joins threads, closes connections. [control & drained or !started] */
+  /* Every call and stream has ended. Joins threads, closes connections. [control & drained or
+   * !started] */
   void(MORTISE_ABI* destroy)(mortise_transport* self);
 } mortise_transport_v1;
 
@@ -73,8 +76,8 @@ typedef struct mortise_transport_v1 {
 typedef struct mortise_host_tls_v1 {
   uint32_t struct_size;
   uint32_t reserved;
-  /* PEM bytes now in force for `listener`; they change when files are reloaded, `generation` then too. Each
-   * buffer changes hands; an absent one is empty. [any] */
+  /* PEM bytes now in force for `listener`; they change when files are reloaded, `generation`
+   * then too. Each buffer changes hands; an absent one is empty. [any] */
   mortise_status(MORTISE_ABI* material)(const mortise_host* host, mortise_bytes listener,
                                         uint64_t* generation, mortise_buffer* certificate_chain,
                                         mortise_buffer* private_key, mortise_buffer* client_ca,
