@@ -27,13 +27,11 @@ void check_status(mortise_status status, bool may_be_not_found, const char* func
     case MORTISE_E_NO_SPACE:
     case MORTISE_E_CORRUPTION:
     case MORTISE_E_NEWER_FORMAT:
-    case MORTISE_E_INTERNAL:
-      return;
+    case MORTISE_E_INTERNAL: return;
     case MORTISE_E_NOT_FOUND:
       if (may_be_not_found) return;
       break;
-    default:
-      break;
+    default: break;
   }
   MORTISE_CHECK(false,
                 std::string("plugin: ") + function + " returned status " + std::to_string(status));

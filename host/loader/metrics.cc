@@ -74,12 +74,9 @@ Status check_series(mortise_metric_kind kind, std::string_view name, const Label
 
 const char* kind_name(mortise_metric_kind kind) {
   switch (kind) {
-    case MORTISE_METRIC_COUNTER:
-      return "counter";
-    case MORTISE_METRIC_GAUGE:
-      return "gauge";
-    default:
-      return "histogram";
+    case MORTISE_METRIC_COUNTER: return "counter";
+    case MORTISE_METRIC_GAUGE: return "gauge";
+    default: return "histogram";
   }
 }
 

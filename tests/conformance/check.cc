@@ -21,30 +21,18 @@ std::string show(std::string_view bytes) {
 
 std::string status_name(mortise_status status) {
   switch (status) {
-    case MORTISE_OK:
-      return "OK";
-    case MORTISE_E_NOT_FOUND:
-      return "E_NOT_FOUND";
-    case MORTISE_E_INVALID:
-      return "E_INVALID";
-    case MORTISE_E_UNSUPPORTED:
-      return "E_UNSUPPORTED";
-    case MORTISE_E_IN_USE:
-      return "E_IN_USE";
-    case MORTISE_E_STOPPED:
-      return "E_STOPPED";
-    case MORTISE_E_IO:
-      return "E_IO";
-    case MORTISE_E_NO_SPACE:
-      return "E_NO_SPACE";
-    case MORTISE_E_CORRUPTION:
-      return "E_CORRUPTION";
-    case MORTISE_E_NEWER_FORMAT:
-      return "E_NEWER_FORMAT";
-    case MORTISE_E_INTERNAL:
-      return "E_INTERNAL";
-    default:
-      return "status " + std::to_string(status);
+    case MORTISE_OK: return "OK";
+    case MORTISE_E_NOT_FOUND: return "E_NOT_FOUND";
+    case MORTISE_E_INVALID: return "E_INVALID";
+    case MORTISE_E_UNSUPPORTED: return "E_UNSUPPORTED";
+    case MORTISE_E_IN_USE: return "E_IN_USE";
+    case MORTISE_E_STOPPED: return "E_STOPPED";
+    case MORTISE_E_IO: return "E_IO";
+    case MORTISE_E_NO_SPACE: return "E_NO_SPACE";
+    case MORTISE_E_CORRUPTION: return "E_CORRUPTION";
+    case MORTISE_E_NEWER_FORMAT: return "E_NEWER_FORMAT";
+    case MORTISE_E_INTERNAL: return "E_INTERNAL";
+    default: return "status " + std::to_string(status);
   }
 }
 

@@ -144,8 +144,7 @@ class RandomRun {
     switch (below(12)) {
       case 0:
       case 1:
-      case 2:
-        return del(keyspace(), key());
+      case 2: return del(keyspace(), key());
       case 3: {
         std::string from = key(), to = below(8) == 0 ? "" : key();
         // A range of half the keys would leave little to compare.
@@ -247,8 +246,8 @@ class RandomRun {
 };
 
 void random_operations(Context& c) {
-  const int seeds = c.options().quick ? 2 : 5;
-  const int operations = c.options().quick ? 6000 : 20000;
+  const int seeds = c.options().quick ? 2 : 4;
+  const int operations = c.options().quick ? 6000 : 15000;
   for (int i = 0; i < seeds && !c.failed(); ++i) {
     RandomRun(c, c.options().seed + static_cast<uint64_t>(i)).run(operations);
   }

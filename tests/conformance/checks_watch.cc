@@ -58,18 +58,11 @@ class WatchRun {
   std::string add() {
     Range range{key(), ""};
     switch (random_() % 6) {
-      case 0:
-        range.end = std::string(1, '\0');
-        break;
+      case 0: range.end = std::string(1, '\0'); break;
       case 1:
-      case 2:
-        range.end = key();
-        break;
-      case 3:
-        range.end = range.key + '\xff';
-        break;
-      default:
-        break;
+      case 2: range.end = key(); break;
+      case 3: range.end = range.key + '\xff'; break;
+      default: break;
     }
     const bool all = range.end.size() == 1 && range.end[0] == '\0';
     const bool empty = !range.end.empty() && !all && range.end <= range.key;

@@ -81,14 +81,9 @@ std::vector<Op> history(uint64_t seed, uint64_t index) {
     const auto keyspace = static_cast<uint32_t>(random() % 3);
     std::string key = "k" + std::to_string(random() % 500);
     switch (random() % 8) {
-      case 0:
-        ops.push_back(del(keyspace, std::move(key)));
-        break;
-      case 1:
-        ops.push_back(del_range(keyspace, key, key + "5"));
-        break;
-      default:
-        ops.push_back(put(keyspace, std::move(key), random_bytes(random, random() % 2000)));
+      case 0: ops.push_back(del(keyspace, std::move(key))); break;
+      case 1: ops.push_back(del_range(keyspace, key, key + "5")); break;
+      default: ops.push_back(put(keyspace, std::move(key), random_bytes(random, random() % 2000)));
     }
   }
   return ops;

@@ -287,15 +287,9 @@ static mortise_status commit(mortise_backend* self, const mortise_commit_request
     const mortise_write_op* op = &request->ops[i];
     struct node** root = &v->roots[op->keyspace];
     switch (op->kind) {
-      case MORTISE_OP_PUT:
-        *root = tree_put(&edit, *root, op->key, op->value);
-        break;
-      case MORTISE_OP_DELETE:
-        *root = tree_delete(&edit, *root, op->key);
-        break;
-      default:
-        *root = tree_delete_range(&edit, *root, op->key, op->value);
-        break;
+      case MORTISE_OP_PUT: *root = tree_put(&edit, *root, op->key, op->value); break;
+      case MORTISE_OP_DELETE: *root = tree_delete(&edit, *root, op->key); break;
+      default: *root = tree_delete_range(&edit, *root, op->key, op->value); break;
     }
   }
   self->random = edit.random;

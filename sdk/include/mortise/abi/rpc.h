@@ -4,13 +4,13 @@
  * A transport knows bytes, methods and connections. It knows no message, no Raft, no storage: an
  * RPC that is added to the host appears on every transport without a change there.
  *   - A payload changes hands and is given back by its own release(), so a request can live on in
- * the log and a response can leave the store without a copy, and no allocator is crossed.
+ *     the log and a response can leave the store without a copy, and no allocator is crossed.
  *   - Every call and stream ends exactly once, whatever happens: answer, cancel, deadline,
- * disconnect, shutdown.
+ *     disconnect, shutdown.
  *   - Nothing here blocks. Slow parties are held by credits, in both directions, never by growing
- * queues.
+ *     queues.
  *   - Identity (token, verified certificate) is reported by the transport and judged by the host
- * alone. */
+ *     alone. */
 #ifndef MORTISE_ABI_RPC_H_
 #define MORTISE_ABI_RPC_H_
 
@@ -36,8 +36,8 @@ typedef struct mortise_method { /* Frozen. Lives as long as the host. */
   uint32_t id;                  /* Dense, 0 .. count-1; not stable over restarts. */
   mortise_method_kind kind;
   const char* grpc_path; /* "/etcdserverpb.KV/Put" */
-  const char* const*
-      http_paths; /* "/v3/kv/put", ...; NULL-ended, never NULL; the first is canonical. */
+  /* "/v3/kv/put", ...; NULL-ended, never NULL; the first is canonical. */
+  const char* const* http_paths;
 } mortise_method;
 
 /* mortise_caller.flags, plugin to host; unknown bits are ignored. */

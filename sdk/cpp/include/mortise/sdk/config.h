@@ -31,23 +31,14 @@ inline bool parse_size(std::string_view text, uint64_t& out) noexcept {
   if (!unit.empty() && unit != "B" && unit != "b") {
     switch (unit.front()) {
       case 'k':
-      case 'K':
-        shift = 10;
-        break;
+      case 'K': shift = 10; break;
       case 'm':
-      case 'M':
-        shift = 20;
-        break;
+      case 'M': shift = 20; break;
       case 'g':
-      case 'G':
-        shift = 30;
-        break;
+      case 'G': shift = 30; break;
       case 't':
-      case 'T':
-        shift = 40;
-        break;
-      default:
-        return false;
+      case 'T': shift = 40; break;
+      default: return false;
     }
     unit.remove_prefix(1);
     if (!unit.empty() && unit != "B" && unit != "b" && unit != "iB" && unit != "ib") return false;
