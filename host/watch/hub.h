@@ -35,7 +35,7 @@ struct HubOptions {
   // The store's revision that readers see now. Any thread.
   std::function<int64_t()> revision;
   // The store or the index failed: the hub ended its streams and serves no more. On the hub's thread; may
-  // be empty.
+  // be empty. Must not call stop().
   std::function<void(const Status&)> failed;
   // Between two rounds of progress notifications of a stream; each stream adds up to 10 % of it.
   std::chrono::nanoseconds progress_interval = std::chrono::minutes(10);
@@ -68,13 +68,14 @@ class Hub {
 
   // `revision`: the store's now; batches published later begin after it.
   void start(int64_t revision);
-  // Ends every stream as Unavailable "etcdserver: server stopped", and returns when their end() has
-  // returned. Again, or without start(): nothing happens.
+  // Ends every stream as Unavailable "etcdserver: server stopped", which makes clients reconnect, and
+  // returns when their end() has returned. Also right without start(), and again.
   void stop();
 
   // In the order of revisions, after the batch became visible and before its calls are answered.
   void publish(std::shared_ptr<const mvcc::EventBatch> batch);
-  // The store was compacted at `revision`, and readers see it.
+  // The store was compacted at `revision`: watchers that begin below are refused at once, without a look at
+  // the store, which tells of compactions as well.
   void compacted(int64_t revision);
   // Does any watcher want previous values? Then batches should have them; if not, the hub looks them up.
   bool wants_prev() const;

@@ -1,0 +1,298 @@
+#include "host/watch/engine.h"
+
+#include <algorithm>
+
+namespace mortise::watch {
+namespace {
+
+// Texts of etcd's watch errors, which have no gRPC code.
+constexpr std::string_view kEmptyRange = "mvcc: watcher range is empty";
+constexpr std::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
+constexpr std::string_view kOpenEnd("\0", 1);
+
+RpcStatus malformed_request() {
+  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
+}
+
+bool is_empty_range(const CreateRequest& request) {
+  return !request.range_end.empty() && request.range_end != kOpenEnd &&
+         request.key >= request.range_end;
+}
+
+}  // namespace
+
+Engine::Engine(const store::Store* store, Index live, Index behind, const HubOptions* options,
+               Inbox* inbox, Counters* counters)
+    : store_(store),
+      live_(std::move(live)),
+      behind_index_(std::move(behind)),
+      options_(*options),
+      inbox_(inbox),
+      counters_(counters),
+      random_(std::random_device()()) {}
+
+Status Engine::handle(Item& item) {
+  return std::visit([this](auto& it) { return on(it); }, item);
+}
+
+Status Engine::on(OpenedItem& item) {
+  Stream* stream = item.stream.get();
+  adopt(std::move(item.stream));
+  // Spread, so that streams opened together do not all have their turn together.
+  std::uniform_real_distribution<double> jitter(1.0, 1.1);
+  auto interval = std::chrono::duration<double>(options_.progress_interval) * jitter(random_);
+  stream->tick_interval =
+      std::max<Clock::duration>(std::chrono::duration_cast<Clock::duration>(interval),
+                                std::chrono::milliseconds(1));
+  stream->next_tick = Clock::now() + stream->tick_interval;
+  stream->allow_requests(options_.request_bytes_max);
+  return Status();
+}
+
+Status Engine::on(GrantedItem& item) {
+  Stream* stream = item.stream.get();
+  if (stream->ended()) return Status();
+  stream->take_grants();
+  if (!stream->ready()) return Status();
+  while (!stream->held.empty()) {
+    Watcher* watcher = stream->held.back();
+    leave(watcher);
+    MORTISE_RETURN_IF_ERROR(enter_behind(watcher));
+  }
+  return Status();
+}
+
+Status Engine::on(CanceledItem& item) {
+  if (!item.stream->ended()) end_stream(item.stream.get(), rpc_errors::kWatchCanceled);
+  return Status();
+}
+
+Status Engine::on(RequestItem& item) {
+  Stream* stream = item.stream.get();
+  if (stream->ended()) return Status();
+  if (std::holds_alternative<MalformedRequest>(item.request)) {
+    end_stream(stream, malformed_request());
+    return Status();
+  }
+  if (auto* request = std::get_if<CreateRequest>(&item.request)) {
+    MORTISE_RETURN_IF_ERROR(create(stream, *request));
+  } else if (auto* request = std::get_if<CancelRequest>(&item.request)) {
+    cancel(stream, request->watch_id);
+  } else if (std::holds_alternative<ProgressRequest>(item.request)) {
+    progress(stream);
+  }
+  stream->allow_requests(item.bytes);
+  return Status();
+}
+
+int64_t Engine::store_revision() const { return std::max(options_.revision(), live_revision_); }
+
+void Engine::refuse(Stream* stream, std::string_view reason) {
+  ControlResponse response;
+  response.watch_id = kNoWatchId;
+  response.created = true;
+  response.canceled = true;
+  response.cancel_reason = reason;
+  stream->send(write_control(options_.header(store_revision()), response));
+}
+
+Status Engine::create(Stream* stream, CreateRequest& request) {
+  if (request.start_revision < 0) {
+    refuse(stream, rpc_errors::kCompacted.message);
+    return Status();
+  }
+  if (RpcStatus permit = stream->permit(request.key, request.range_end); !permit.ok()) {
+    refuse(stream, go_error_text(permit));
+    return Status();
+  }
+  if (is_empty_range(request)) {
+    refuse(stream, kEmptyRange);
+    return Status();
+  }
+  int64_t watch_id = request.watch_id;
+  if (watch_id == 0) {
+    while (stream->watchers.contains(stream->next_watch_id)) ++stream->next_watch_id;
+    watch_id = stream->next_watch_id++;
+  } else if (stream->watchers.contains(watch_id)) {
+    refuse(stream, kDuplicateId);
+    return Status();
+  }
+  // Counted before the revision is read: a batch that is not counted as wanted after this is noted.
+  Watcher* watcher = add_watcher(stream, watch_id, request);
+  const int64_t revision = store_revision();
+  ControlResponse response;
+  response.watch_id = watch_id;
+  response.created = true;
+  stream->send(write_control(options_.header(revision), response));
+  watcher->next_revision = watcher->start_revision == 0 ? revision + 1 : watcher->start_revision;
+  if (watcher->next_revision > live_revision_) return enter_live(watcher);
+  const int64_t compacted = counters_->compacted.load(std::memory_order_relaxed);
+  if (watcher->next_revision < compacted) {
+    cancel_compacted(watcher, compacted);
+    return Status();
+  }
+  return enter_unsynced(watcher);
+}
+
+void Engine::cancel(Stream* stream, int64_t watch_id) {
+  auto found = stream->watchers.find(watch_id);
+  if (found == stream->watchers.end()) return;
+  remove_watcher(found->second);
+  stream->watchers.erase(found);
+  ControlResponse response;
+  response.watch_id = watch_id;
+  response.canceled = true;
+  stream->send(write_control(options_.header(store_revision()), response));
+}
+
+std::optional<int64_t> Engine::progress_revision(const Watcher& watcher) const {
+  if (watcher.state != WatcherState::kLive) return std::nullopt;
+  // One that begins in the future has seen nothing that could be told.
+  const int64_t seen = std::max(live_revision_, watcher.next_revision - 1);
+  if (watcher.start_revision > live_revision_) return std::nullopt;
+  return seen;
+}
+
+void Engine::progress(Stream* stream) {
+  std::optional<int64_t> revision;
+  for (const auto& [watch_id, watcher] : stream->watchers) {
+    std::optional<int64_t> seen = progress_revision(*watcher);
+    if (!seen.has_value()) return;
+    revision = std::min(revision.value_or(*seen), *seen);
+  }
+  // Like etcd, nothing is promised to a client that does not read its answers.
+  if (!revision.has_value() || stream->queue_full()) return;
+  ControlResponse response;
+  response.watch_id = kNoWatchId;
+  stream->send(write_control(options_.header(*revision), response));
+}
+
+void Engine::tick(Clock::time_point now) {
+  while (!ticks_.empty() && ticks_.begin()->first <= now) {
+    Stream* stream = ticks_.begin()->second;
+    ticks_.erase(ticks_.begin());
+    stream->next_tick = now + stream->tick_interval;
+    ticks_.emplace(stream->next_tick, stream);
+    for (const auto& [watch_id, watcher] : stream->watchers) {
+      if (!watcher->progress_notify) continue;
+      if (!std::exchange(watcher->progress_due, true)) continue;
+      std::optional<int64_t> revision = progress_revision(*watcher);
+      if (!revision.has_value() || !stream->ready()) continue;
+      ControlResponse response;
+      response.watch_id = watch_id;
+      stream->send(write_control(options_.header(*revision), response));
+    }
+  }
+}
+
+std::optional<Clock::time_point> Engine::next_tick() const {
+  if (ticks_.empty()) return std::nullopt;
+  return ticks_.begin()->first;
+}
+
+void Engine::end_stream(Stream* stream, const RpcStatus& status) {
+  for (const auto& [watch_id, watcher] : stream->watchers) remove_watcher(watcher);
+  stream->watchers.clear();
+  // Its object may be needed by items that are still under way.
+  std::shared_ptr<Stream> keep = std::move(streams_.extract(stream).mapped());
+  counters_->streams.fetch_sub(1, std::memory_order_relaxed);
+  stream->end(status);
+}
+
+void Engine::adopt(std::shared_ptr<Stream> stream) {
+  Stream* key = stream.get();
+  streams_.emplace(key, std::move(stream));
+}
+
+void Engine::end_all(const RpcStatus& status) {
+  while (!streams_.empty()) end_stream(streams_.begin()->first, status);
+}
+
+Watcher* Engine::add_watcher(Stream* stream, int64_t watch_id, CreateRequest& request) {
+  uint64_t id = watchers_.size();
+  if (free_ids_.empty()) {
+    watchers_.emplace_back();
+  } else {
+    id = free_ids_.back();
+    free_ids_.pop_back();
+  }
+  watchers_[id] = std::make_unique<Watcher>();
+  Watcher* watcher = watchers_[id].get();
+  watcher->id = id;
+  watcher->stream = stream;
+  watcher->watch_id = watch_id;
+  watcher->key = std::move(request.key);
+  watcher->range_end = std::move(request.range_end);
+  watcher->start_revision = request.start_revision;
+  watcher->progress_notify = watcher->progress_due = request.progress_notify;
+  watcher->prev_kv = request.prev_kv;
+  watcher->fragment = request.fragment;
+  watcher->no_put = request.no_put;
+  watcher->no_delete = request.no_delete;
+  watcher->state = WatcherState::kCompacted;  // In no list until it enters one.
+  stream->watchers.emplace(watch_id, watcher);
+  if (watcher->progress_notify && stream->progress_watchers++ == 0) {
+    const Clock::time_point now = Clock::now();
+    while (stream->next_tick <= now) stream->next_tick += stream->tick_interval;
+    ticks_.emplace(stream->next_tick, stream);
+  }
+  counters_->watchers.fetch_add(1, std::memory_order_relaxed);
+  if (watcher->prev_kv) counters_->prev_watchers.fetch_add(1, std::memory_order_relaxed);
+  return watcher;
+}
+
+void Engine::remove_watcher(Watcher* watcher) {
+  leave(watcher);
+  Stream* stream = watcher->stream;
+  if (watcher->progress_notify && --stream->progress_watchers == 0) {
+    ticks_.erase({stream->next_tick, stream});
+  }
+  counters_->watchers.fetch_sub(1, std::memory_order_relaxed);
+  if (watcher->prev_kv) counters_->prev_watchers.fetch_sub(1, std::memory_order_relaxed);
+  free_ids_.push_back(watcher->id);
+  watchers_[watcher->id].reset();
+}
+
+Status Engine::enter_live(Watcher* watcher) {
+  MORTISE_RETURN_IF_ERROR(live_.add(watcher->id, watcher->key, watcher->range_end));
+  watcher->state = WatcherState::kLive;
+  return Status();
+}
+
+Status Engine::enter_behind(Watcher* watcher) {
+  MORTISE_RETURN_IF_ERROR(behind_index_.add(watcher->id, watcher->key, watcher->range_end));
+  watcher->state = WatcherState::kBehind;
+  watcher->position = behind_.size();
+  behind_.push_back(watcher);
+  counters_->unsynced_watchers.fetch_add(1, std::memory_order_relaxed);
+  return Status();
+}
+
+void Engine::enter_held(Watcher* watcher) {
+  watcher->state = WatcherState::kHeld;
+  watcher->position = watcher->stream->held.size();
+  watcher->stream->held.push_back(watcher);
+  counters_->unsynced_watchers.fetch_add(1, std::memory_order_relaxed);
+}
+
+Status Engine::enter_unsynced(Watcher* watcher) {
+  if (watcher->stream->ready()) return enter_behind(watcher);
+  enter_held(watcher);
+  return Status();
+}
+
+void Engine::leave(Watcher* watcher) {
+  if (watcher->state == WatcherState::kLive) live_.remove(watcher->id);
+  if (watcher->state == WatcherState::kBehind || watcher->state == WatcherState::kHeld) {
+    const bool behind = watcher->state == WatcherState::kBehind;
+    if (behind) behind_index_.remove(watcher->id);
+    std::vector<Watcher*>& list = behind ? behind_ : watcher->stream->held;
+    list[watcher->position] = list.back();
+    list[watcher->position]->position = watcher->position;
+    list.pop_back();
+    counters_->unsynced_watchers.fetch_sub(1, std::memory_order_relaxed);
+  }
+  watcher->state = WatcherState::kCompacted;
+}
+
+}  // namespace mortise::watch
