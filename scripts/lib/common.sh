@@ -18,22 +18,15 @@ configure() {
   fi
 }
 
-# build PRESET [targets]: says nothing if there is nothing to do.
+# build PRESET [targets]: shows every tenth step and what fails, and nothing if there is nothing to do.
 build() {
   local dir=$ROOT/build/$1
   shift
-  if ninja -C "$dir" -n "$@" 2>/dev/null | grep -q '^ninja: no work to do\.$'; then
-    return 0
-  fi
   if [ ! -e "$dir/.built" ]; then
     echo "Building in ${dir#"$ROOT"/} (the first time takes minutes)."
   fi
-  if [ -t 1 ]; then
-    ninja -C "$dir" -j "$JOBS" "$@"
-  else
-    # Without a terminal each step would be a line; one line in fifty is enough to see that it goes on.
-    NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$JOBS" "$@" |
-      awk '!/^\[[0-9]+\/[0-9]+\] (Building|Linking|Generating|Running|Creating|cd )/ || NR % 50 == 0 { print; fflush() }'
-  fi
+  NINJA_STATUS='[%f/%t] ' ninja -C "$dir" -j "$JOBS" "$@" </dev/null |
+    sed -u -n -e '/^ninja: Entering/d' -e '/^ninja: no work to do/d' -e '/^\[[0-9]*0\/.*globbed/d' \
+      -e '/^\[[0-9][0-9]*0\//p' -e '/^\[[0-9]*\/[0-9]*\] /!p' || return 1
   touch "$dir/.built"
 }
