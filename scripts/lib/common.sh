@@ -1,5 +1,5 @@
 # What the scripts share. Sourced by scripts of this folder's parent, after `set -euo pipefail`.
-ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 JOBS=${MORTISE_JOBS:-$(nproc 2>/dev/null || echo 2)}
 
 # shellcheck source=packages.sh
