@@ -29,7 +29,7 @@ class LogSink : public wal::RecoverySink {
   const std::vector<raft::EntryRef>& entries() const { return entries_; }
 
  private:
-  const uint64_t applied_;
+  uint64_t applied_;
   std::vector<raft::EntryRef> entries_;
 };
 
@@ -38,12 +38,6 @@ std::string identity_row(uint64_t cluster_id, uint64_t member_id) {
   mvcc::put_u64_be(row.data(), cluster_id);
   mvcc::put_u64_be(row.data() + 8, member_id);
   return row;
-}
-
-mortise_log_level abi_level(Level level) {
-  if (level <= Level::kDebug) return MORTISE_LOG_DEBUG;
-  if (level == Level::kInfo) return MORTISE_LOG_INFO;
-  return level == Level::kWarn ? MORTISE_LOG_WARN : MORTISE_LOG_ERROR;
 }
 
 Level server_level(mortise_log_level level) {
@@ -71,7 +65,6 @@ std::unique_ptr<loader::HostObject> Server::host_object(const std::string& plugi
     for (const loader::LogField& f : fields) out.emplace_back(std::string(f.key), f.value);
     log_->write_from("plugin/" + plugin_name + ":0", server_level(level), message, out);
   };
-  (void)abi_level;
   return std::make_unique<loader::HostObject>(std::move(options));
 }
 
@@ -196,8 +189,7 @@ Status Server::make_raft(const Identity& identity) {
     // New, or killed before its first entry was written.
     MORTISE_RETURN_IF_ERROR(bootstrap_log(wal_.get(), identity));
     wal_.reset();
-    LogSink again(0);
-    sink = again;
+    sink = LogSink(0);
     MORTISE_ASSIGN_OR_RETURN(wal_, wal::Wal::open(options, sink));
     recovered = wal_->recovered();
   } else if (recovered.last_index < applied || recovered.first_index > applied + 1) {
