@@ -33,11 +33,13 @@ class Finder {
     if (!decode_revision(name, &revision, &tombstone) || !wire::decode_key_value(value, &kv)) {
       return corruption("a stored revision is malformed");
     }
-    remove_replaced_in_txn(kv.key, revision, tombstone);
-    if (revision.main > previous_ && kv.version != 1) {
+    bool first_in_txn = remove_replaced_in_txn(kv.key, revision, tombstone);
+    if (first_in_txn && revision.main > previous_ && kv.version != 1) {
       MORTISE_RETURN_IF_ERROR(remove_predecessor(kv.key, revision.main));
     }
-    if (tombstone && revision.main < revision_) remove(kv.key, revision, true);
+    if (tombstone && revision.main < revision_) {
+      MORTISE_RETURN_IF_ERROR(remove_tombstone(kv.key, revision));
+    }
     return true;
   }
   std::unique_ptr<Removal> take() { return std::exchange(removal_, new_removal()); }
@@ -60,8 +62,22 @@ class Finder {
     remove(key, before, version.tombstone);
     return Status();
   }
-  // A txn may put a key and delete it again: then the earlier of the two has no history row.
-  void remove_replaced_in_txn(std::string_view key, Revision revision, bool tombstone) {
+  // A txn may delete a key and put it again: then the key's history row is that of the put and stays, and the
+  // tombstone goes when the put is looked at.
+  Status remove_tombstone(std::string_view key, Revision revision) {
+    bool found;
+    std::string_view value;
+    MORTISE_RETURN_IF_ERROR(
+        reader_.get(store::kKeyHistory, history_key(key, revision.main), &found, &value));
+    if (!found) return Status();
+    HistoryValue last;
+    if (!decode_history_value(value, &last)) return corruption("a key history row is malformed");
+    if (last.sub == revision.sub) remove(key, revision, true);
+    return Status();
+  }
+  // A txn may change a key more than once: then only the last change has a history row. True if this is the
+  // first.
+  bool remove_replaced_in_txn(std::string_view key, Revision revision, bool tombstone) {
     if (revision.main != txn_main_) txn_versions_.clear();
     txn_main_ = revision.main;
     auto [it, is_new] = txn_versions_.try_emplace(std::string(key));
@@ -73,6 +89,7 @@ class Finder {
       ++removal_->versions;
     }
     it->second = HistoryValue{revision.sub, tombstone};
+    return is_new;
   }
   void remove(std::string_view key, Revision revision, bool tombstone) {
     Arena& arena = removal_->arena;

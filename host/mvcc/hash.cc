@@ -1,6 +1,7 @@
 #include "host/mvcc/hash.h"
 
 #include "host/base/crc32c.h"
+#include "host/mvcc/history_scan.h"
 #include "host/wire/key_value.h"
 
 namespace mortise::mvcc {
@@ -8,8 +9,8 @@ namespace {
 
 constexpr std::string_view kBucketName = "key";  // etcd's name of the history, hashed first.
 
-// Answers, for versions at or below the compacted revision: is it the newest of its key at `revision`? Only
-// those survive a compaction, whether or not the rows of the others are already gone.
+// Answers, for versions at or below the compacted revision: is it the newest of its key at `revision`? So the
+// hash does not depend on whether the rows of the others are already gone.
 class Keeper {
  public:
   Keeper(const View& view, int64_t revision) : view_(view), revision_(revision) {}
@@ -42,6 +43,16 @@ class Keeper {
   store::Cursor history_;
 };
 
+// Does any key exist at the revision?
+Status any_key(const View& view, int64_t revision, bool* any) {
+  KeyRange all;
+  all.single = false;
+  MORTISE_ASSIGN_OR_RETURN(auto scan, HistoryScan::open(view.reader(), all, revision));
+  std::string_view ignored;
+  *any = scan.next(/*value=*/false, &ignored);
+  return scan.status();
+}
+
 }  // namespace
 
 Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
@@ -58,7 +69,10 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
   }
   MORTISE_ASSIGN_OR_RETURN(auto cursor, view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, encode_revision({result->hash_revision + 1, 0})));
-  Keeper keeper(view, result->hash_revision);
+  // Where no key exists at the revision, etcd hashes all that the compaction has left.
+  bool any = true;
+  if (state.compacted >= 0) MORTISE_RETURN_IF_ERROR(any_key(view, result->hash_revision, &any));
+  Keeper keeper(view, any ? result->hash_revision : state.compacted);
   uint32_t crc = crc32c(0, kBucketName);
   std::string_view name, value;
   while (cursor.next(&name, &value)) {

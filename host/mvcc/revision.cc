@@ -97,7 +97,7 @@ size_t write_history_value(char* p, HistoryValue value) {
 }
 
 bool decode_history_value(std::string_view bytes, HistoryValue* value) {
-  if (bytes.size() < 2) return false;
+  if (bytes.size() < 2 || bytes.size() > kHistoryValueBytesMax) return false;
   value->tombstone = (bytes[0] & 1) != 0;
   uint64_t sub = 0;
   for (size_t i = 1; i < bytes.size(); ++i) {
