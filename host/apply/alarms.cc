@@ -15,6 +15,7 @@ Status Alarms::load(const store::Reader& reader) {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader.cursor(store::kAlarms));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
   std::lock_guard lock(mutex_);
+  alarms_.clear();
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     Alarm alarm;

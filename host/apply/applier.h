@@ -72,6 +72,7 @@ class Applier {
 
   Status apply_entry(const raft::Entry& entry);
   Status apply_membership_entry(const raft::Entry& entry);
+  void put_member(raft::ChangeType type, const membership::ChangeContext& context);
   Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
   RpcStatus gate(const wire::RaftRequest& request) const;
   Status flush();

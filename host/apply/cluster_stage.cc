@@ -94,6 +94,26 @@ Status Applier::apply_member_attributes(std::string_view request) {
   return Status();
 }
 
+// An update carries the new peer URLs, a promotion nothing but the id: what the member has published stays.
+void Applier::put_member(raft::ChangeType type, const membership::ChangeContext& context) {
+  membership::Member member = context.member;
+  const char* what = "added member";
+  auto known = cluster_->member(member.id);
+  if (type == raft::ChangeType::kUpdateNode || context.is_promote) {
+    if (!known) return;
+    member = *known;
+    what = context.is_promote ? "promoted member" : "updated member";
+    if (context.is_promote) {
+      member.is_learner = false;
+    } else {
+      member.peer_urls = context.member.peer_urls;
+    }
+  }
+  cluster_->put(member);
+  writer_.put_row(store::kMembers, membership::member_row(member.id), membership::encode_member(member));
+  hooks_.log("info", what, membership::hex_id(member.id));
+}
+
 Status Applier::apply_membership_entry(const raft::Entry& entry) {
   MORTISE_ASSIGN_OR_RETURN(auto change, raft::decode_membership(entry.type, entry.data));
   if (change.v2 || change.changes.size() != 1) {
@@ -106,10 +126,7 @@ Status Applier::apply_membership_entry(const raft::Entry& entry) {
     writer_.remove_row(store::kMembers, membership::member_row(single.node));
   } else if (!change.context.empty()) {
     MORTISE_ASSIGN_OR_RETURN(auto context, membership::decode_change_context(change.context));
-    cluster_->put(context.member);
-    writer_.put_row(store::kMembers, membership::member_row(context.member.id),
-                    membership::encode_member(context.member));
-    hooks_.log("info", "added member", membership::hex_id(context.member.id));
+    put_member(single.type, context);
   }
   MORTISE_ASSIGN_OR_RETURN(auto conf_state, hooks_.membership_changed(change));
   writer_.put_row(store::kMeta, kConfStateKey, encode_conf_state(conf_state));

@@ -11,6 +11,8 @@ Status Cluster::load(const store::Reader& reader) {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader.cursor(store::kMembers));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
   std::lock_guard lock(mutex_);
+  members_.clear();
+  version_.clear();
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     Member member;
