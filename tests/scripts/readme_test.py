@@ -100,7 +100,7 @@ class Shell:
         self.process.stdout.close()
 
 
-def start_server(program, folder):
+def start_server(program, backend, folder):
     client, peer = free_ports(2)
     urls = [f"http://127.0.0.1:{port}" for port in (client, peer)]
     log = open(os.path.join(folder, "server.log"), "w")
@@ -108,7 +108,7 @@ def start_server(program, folder):
         [program, "--data-dir", os.path.join(folder, "data"),
          "--listen-client-urls", urls[0], "--advertise-client-urls", urls[0],
          "--listen-peer-urls", urls[1], "--initial-advertise-peer-urls", urls[1],
-         "--initial-cluster", "default=" + urls[1]],
+         "--initial-cluster", "default=" + urls[1]] + (["--backend", backend] if backend else []),
         stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, cwd=folder)
     log.close()
     return server, client
@@ -127,7 +127,7 @@ def run(arguments, folder):
     steps = session(pathlib.Path(arguments.readme).read_text(encoding="utf-8"))
     if len(steps) < 10:
         raise AssertionError("the README has no first session")
-    server, port = start_server(arguments.mortised, folder)
+    server, port = start_server(arguments.mortised, arguments.backend, folder)
     try:
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("ETCD", "MORTISE_"))}
         environment["ETCDCTL_ENDPOINTS"] = f"127.0.0.1:{port}"
@@ -155,6 +155,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--mortised", required=True)
     parser.add_argument("--readme", required=True)
+    parser.add_argument("--backend", help="the server's default if not given")
     arguments = parser.parse_args()
     folder = tempfile.mkdtemp(prefix="mortise-readme-")
     try:
