@@ -55,9 +55,7 @@ Status Engine::on(GrantedItem& item) {
   stream->take_grants();
   if (!stream->ready()) return Status();
   while (!stream->held.empty()) {
-    Watcher* watcher = stream->held.back();
-    leave(watcher);
-    MORTISE_RETURN_IF_ERROR(enter_behind(watcher));
+    MORTISE_RETURN_IF_ERROR(enter_behind(stream->held.back()));
   }
   return Status();
 }
@@ -253,26 +251,38 @@ void Engine::remove_watcher(Watcher* watcher) {
   watchers_[watcher->id].reset();
 }
 
+void Engine::set_state(Watcher* watcher, WatcherState state) {
+  auto unsynced = [](WatcherState s) {
+    return s == WatcherState::kBehind || s == WatcherState::kHeld ? uint64_t{1} : uint64_t{0};
+  };
+  // In one step, so that nobody sees a watcher that changes its list as one that is up to date.
+  const uint64_t change = unsynced(state) - unsynced(watcher->state);
+  if (change != 0) counters_->unsynced_watchers.fetch_add(change, std::memory_order_relaxed);
+  watcher->state = state;
+}
+
 Status Engine::enter_live(Watcher* watcher) {
-  MORTISE_RETURN_IF_ERROR(live_.add(watcher->id, watcher->key, watcher->range_end));
-  watcher->state = WatcherState::kLive;
-  return Status();
+  leave_list(watcher);
+  Status status = live_.add(watcher->id, watcher->key, watcher->range_end);
+  set_state(watcher, status.ok() ? WatcherState::kLive : WatcherState::kCompacted);
+  return status;
 }
 
 Status Engine::enter_behind(Watcher* watcher) {
-  MORTISE_RETURN_IF_ERROR(behind_index_.add(watcher->id, watcher->key, watcher->range_end));
-  watcher->state = WatcherState::kBehind;
+  leave_list(watcher);
+  Status status = behind_index_.add(watcher->id, watcher->key, watcher->range_end);
+  set_state(watcher, status.ok() ? WatcherState::kBehind : WatcherState::kCompacted);
+  if (!status.ok()) return status;
   watcher->position = behind_.size();
   behind_.push_back(watcher);
-  counters_->unsynced_watchers.fetch_add(1, std::memory_order_relaxed);
-  return Status();
+  return status;
 }
 
 void Engine::enter_held(Watcher* watcher) {
-  watcher->state = WatcherState::kHeld;
+  leave_list(watcher);
+  set_state(watcher, WatcherState::kHeld);
   watcher->position = watcher->stream->held.size();
   watcher->stream->held.push_back(watcher);
-  counters_->unsynced_watchers.fetch_add(1, std::memory_order_relaxed);
 }
 
 Status Engine::enter_unsynced(Watcher* watcher) {
@@ -282,17 +292,19 @@ Status Engine::enter_unsynced(Watcher* watcher) {
 }
 
 void Engine::leave(Watcher* watcher) {
+  leave_list(watcher);
+  set_state(watcher, WatcherState::kCompacted);
+}
+
+void Engine::leave_list(Watcher* watcher) {
   if (watcher->state == WatcherState::kLive) live_.remove(watcher->id);
-  if (watcher->state == WatcherState::kBehind || watcher->state == WatcherState::kHeld) {
-    const bool behind = watcher->state == WatcherState::kBehind;
-    if (behind) behind_index_.remove(watcher->id);
-    std::vector<Watcher*>& list = behind ? behind_ : watcher->stream->held;
-    list[watcher->position] = list.back();
-    list[watcher->position]->position = watcher->position;
-    list.pop_back();
-    counters_->unsynced_watchers.fetch_sub(1, std::memory_order_relaxed);
-  }
-  watcher->state = WatcherState::kCompacted;
+  if (watcher->state != WatcherState::kBehind && watcher->state != WatcherState::kHeld) return;
+  const bool behind = watcher->state == WatcherState::kBehind;
+  if (behind) behind_index_.remove(watcher->id);
+  std::vector<Watcher*>& list = behind ? behind_ : watcher->stream->held;
+  list[watcher->position] = list.back();
+  list[watcher->position]->position = watcher->position;
+  list.pop_back();
 }
 
 }  // namespace mortise::watch

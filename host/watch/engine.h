@@ -70,6 +70,8 @@ class Engine {
   Status enter_behind(Watcher* watcher);
   void enter_held(Watcher* watcher);
   void leave(Watcher* watcher);
+  void leave_list(Watcher* watcher);
+  void set_state(Watcher* watcher, WatcherState state);
   // To where a watcher belongs that lacks events below the hub's revision.
   Status enter_unsynced(Watcher* watcher);
 

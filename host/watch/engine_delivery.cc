@@ -84,7 +84,6 @@ Status Engine::deliver_batch(const mvcc::EventBatch& batch) {
       bool delivered;
       MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, events, &encoded, &delivered));
       if (!delivered) {
-        leave(watcher);
         watcher->next_revision = revision;
         enter_held(watcher);
       }
@@ -103,7 +102,6 @@ Status Engine::on(SkippedItem& item) {
     Watcher* watcher = slot.get();
     if (watcher == nullptr || watcher->state != WatcherState::kLive) continue;
     if (watcher->next_revision > live_revision_) continue;
-    leave(watcher);
     watcher->next_revision = std::max(watcher->next_revision, first_missed);
     MORTISE_RETURN_IF_ERROR(enter_unsynced(watcher));
   }
@@ -123,7 +121,6 @@ void Engine::cancel_or_hold_behind(int64_t compacted) {
   for (size_t i = behind_.size(); i-- > 0;) {
     Watcher* watcher = behind_[i];
     if (!watcher->stream->ready()) {
-      leave(watcher);
       enter_held(watcher);
     } else if (watcher->next_revision < compacted) {
       cancel_compacted(watcher, compacted);
@@ -145,7 +142,6 @@ Status Engine::catch_up() {
     Watcher* watcher = behind_[i];
     watcher->next_revision = std::max(watcher->next_revision, chunk.last_revision + 1);
     if (watcher->next_revision <= live_revision_) continue;
-    leave(watcher);
     MORTISE_RETURN_IF_ERROR(enter_live(watcher));
   }
   return Status();
@@ -166,7 +162,6 @@ Status Engine::deliver_chunk(const mvcc::View& view, const Chunk& chunk) {
     bool delivered;
     MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, chunk.events, &encoded, &delivered));
     if (!delivered) {
-      leave(watcher);
       enter_held(watcher);
     }
     first = last;
