@@ -94,7 +94,8 @@ Status Applier::apply_member_attributes(std::string_view request) {
   return Status();
 }
 
-// An update carries the new peer URLs, a promotion nothing but the id: what the member has published stays.
+// An update carries the new peer URLs, a promotion nothing but the id: what the member has
+// published stays.
 void Applier::put_member(raft::ChangeType type, const membership::ChangeContext& context) {
   membership::Member member = context.member;
   const char* what = "added member";

@@ -62,8 +62,8 @@ class Finder {
     remove(key, before, version.tombstone);
     return Status();
   }
-  // A txn may delete a key and put it again: then the key's history row is that of the put and stays, and the
-  // tombstone goes when the put is looked at.
+  // A txn may delete a key and put it again: then the key's history row is that of the put and
+  // stays, and the tombstone goes when the put is looked at.
   Status remove_tombstone(std::string_view key, Revision revision) {
     bool found;
     std::string_view value;
@@ -75,8 +75,8 @@ class Finder {
     if (last.sub == revision.sub) remove(key, revision, true);
     return Status();
   }
-  // A txn may change a key more than once: then only the last change has a history row. True if this is the
-  // first.
+  // A txn may change a key more than once: then only the last change has a history row. True if
+  // this is the first.
   bool remove_replaced_in_txn(std::string_view key, Revision revision, bool tombstone) {
     if (revision.main != txn_main_) txn_versions_.clear();
     txn_main_ = revision.main;

@@ -9,8 +9,8 @@ namespace {
 
 constexpr std::string_view kBucketName = "key";  // etcd's name of the history, hashed first.
 
-// Answers, for versions at or below the compacted revision: is it the newest of its key at `revision`? So the
-// hash does not depend on whether the rows of the others are already gone.
+// Answers, for versions at or below the compacted revision: is it the newest of its key at
+// `revision`? So the hash does not depend on whether the rows of the others are already gone.
 class Keeper {
  public:
   Keeper(const View& view, int64_t revision) : view_(view), revision_(revision) {}
