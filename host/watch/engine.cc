@@ -41,9 +41,8 @@ Status Engine::on(OpenedItem& item) {
   // Spread, so that streams opened together do not all have their turn together.
   std::uniform_real_distribution<double> jitter(1.0, 1.1);
   auto interval = std::chrono::duration<double>(options_.progress_interval) * jitter(random_);
-  stream->tick_interval =
-      std::max<Clock::duration>(std::chrono::duration_cast<Clock::duration>(interval),
-                                std::chrono::milliseconds(1));
+  stream->tick_interval = std::max<Clock::duration>(
+      std::chrono::duration_cast<Clock::duration>(interval), std::chrono::milliseconds(1));
   stream->next_tick = Clock::now() + stream->tick_interval;
   stream->allow_requests(options_.request_bytes_max);
   return Status();
@@ -146,9 +145,8 @@ void Engine::cancel(Stream* stream, int64_t watch_id) {
 std::optional<int64_t> Engine::progress_revision(const Watcher& watcher) const {
   if (watcher.state != WatcherState::kLive) return std::nullopt;
   // One that begins in the future has seen nothing that could be told.
-  const int64_t seen = std::max(live_revision_, watcher.next_revision - 1);
   if (watcher.start_revision > live_revision_) return std::nullopt;
-  return seen;
+  return std::max(live_revision_, watcher.next_revision - 1);
 }
 
 void Engine::progress(Stream* stream) {

@@ -1,12 +1,12 @@
 // The work of the hub's thread: watchers, their indexes, and what they are sent.
 //
-// Used by one thread at a time. A Status that is not ok means that the store or the index failed, and the
-// engine must do nothing more but end_all().
+// Used by one thread at a time. A Status that is not ok means that the store or the index failed,
+// and the engine must do nothing more but end_all().
 //
-// Live watchers get each batch as it comes. The others, in the order of the revision that they need next,
-// are read to from the store in rounds, one for each call of catch_up(), so that live events wait for one
-// round at most. A round starts at the smallest revision that is needed and serves everybody whose turn
-// falls in it; who has reached the hub's revision becomes live.
+// Live watchers get each batch as it comes. The others, in the order of the revision that they need
+// next, are read to from the store in rounds, one for each call of catch_up(), so that live events
+// wait for one round at most. A round starts at the smallest revision that is needed and serves
+// everybody whose turn falls in it; who has reached the hub's revision becomes live.
 #pragma once
 
 #include <memory>
@@ -30,8 +30,8 @@ namespace mortise::watch {
 class Engine {
  public:
   // Borrowed parts outlive it.
-  Engine(const store::Store* store, Index live, Index behind, const HubOptions* options, Inbox* inbox,
-         Counters* counters);
+  Engine(const store::Store* store, Index live, Index behind, const HubOptions* options,
+         Inbox* inbox, Counters* counters);
 
   void start(int64_t revision) { live_revision_ = revision; }
   Status handle(Item& item);
@@ -58,14 +58,15 @@ class Engine {
   void progress(Stream* stream);
   void end_stream(Stream* stream, const RpcStatus& status);
 
-  // The watcher was told everything up to some revision at or above the hub's. None: it cannot be said.
+  // Up to where the watcher was told everything; none if that cannot be said.
   std::optional<int64_t> progress_revision(const Watcher& watcher) const;
   int64_t store_revision() const;
 
   Watcher* add_watcher(Stream* stream, int64_t watch_id, CreateRequest& request);
   void remove_watcher(Watcher* watcher);
   void cancel_compacted(Watcher* watcher, int64_t compacted);
-  // A watcher is in one of: the live index, the behind index and list, its stream's held list, nowhere.
+  // A watcher is in one of: the live index, the behind index and list, its stream's held list,
+  // nowhere.
   Status enter_live(Watcher* watcher);
   Status enter_behind(Watcher* watcher);
   void enter_held(Watcher* watcher);
@@ -75,8 +76,8 @@ class Engine {
   // To where a watcher belongs that lacks events below the hub's revision.
   Status enter_unsynced(Watcher* watcher);
 
-  // Sends the events of matches [first, last) that the watcher wants in one response; false if it wants
-  // some and its stream has no credit.
+  // Sends the events of matches [first, last) that the watcher wants in one response; false if it
+  // wants some and its stream has no credit.
   Status deliver(Watcher* watcher, const Match* first, const Match* last,
                  const std::vector<mvcc::Event>& events, EncodedEvents* encoded, bool* delivered);
   void send_events(Watcher* watcher);
@@ -92,7 +93,7 @@ class Engine {
   Inbox* const inbox_;
   Counters* const counters_;
 
-  int64_t live_revision_ = 0;  // Every batch up to it has been handled.
+  int64_t live_revision_ = 0;                       // Every batch up to it has been handled.
   std::vector<std::unique_ptr<Watcher>> watchers_;  // By id; null: free.
   std::vector<uint64_t> free_ids_;
   std::vector<Watcher*> behind_;

@@ -23,8 +23,7 @@ Status Engine::deliver(Watcher* watcher, const Match* first, const Match* last,
       *delivered = false;
       return Status();
     }
-    MORTISE_RETURN_IF_ERROR(
-        encoded->get(match->event, watcher->prev_kv, &wanted_.emplace_back()));
+    MORTISE_RETURN_IF_ERROR(encoded->get(match->event, watcher->prev_kv, &wanted_.emplace_back()));
   }
   if (!wanted_.empty()) send_events(watcher);
   return Status();
@@ -130,7 +129,8 @@ void Engine::cancel_or_hold_behind(int64_t compacted) {
 
 Status Engine::catch_up() {
   MORTISE_ASSIGN_OR_RETURN(auto view, mvcc::View::open(*store_));
-  MORTISE_CHECK(view.state().revision >= live_revision_, "a batch was published before it was visible");
+  MORTISE_CHECK(view.state().revision >= live_revision_,
+                "a batch was published before it was visible");
   cancel_or_hold_behind(view.state().compacted);
   if (behind_.empty()) return Status();
   int64_t from = behind_.front()->next_revision;

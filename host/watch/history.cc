@@ -59,8 +59,7 @@ Result<Chunk> read_chunk(const mvcc::View& view, int64_t from, const HistoryLimi
       ++revisions;
     }
     bytes += name.size() + value.size();
-    MORTISE_RETURN_IF_ERROR(
-        decode_row(name, value, &chunk.arena, &chunk.events.emplace_back()));
+    MORTISE_RETURN_IF_ERROR(decode_row(name, value, &chunk.arena, &chunk.events.emplace_back()));
   }
   MORTISE_RETURN_IF_ERROR(cursor.status());
   return chunk;
@@ -80,8 +79,8 @@ Status EncodedEvents::get(uint32_t index, bool with_prev, std::string_view* out)
   return Status();
 }
 
-// The newest version of the key before the event, unless it was a deletion or the revision before the
-// event is compacted.
+// The newest version of the key before the event, unless it was a deletion or the revision before
+// the event is compacted.
 Status EncodedEvents::find_prev(const mvcc::Event& event, std::string_view* prev_kv) {
   if (event.prev_known) {
     *prev_kv = event.prev_kv;
@@ -93,8 +92,8 @@ Status EncodedEvents::find_prev(const mvcc::Event& event, std::string_view* prev
   }
   if (event.revision.main - 1 < view_->state().compacted) return Status();
   if (!cursor_.is_open()) {
-    MORTISE_ASSIGN_OR_RETURN(
-        cursor_, view_->reader().cursor(store::kKeyHistory, MORTISE_CURSOR_REVERSE));
+    MORTISE_ASSIGN_OR_RETURN(cursor_,
+                             view_->reader().cursor(store::kKeyHistory, MORTISE_CURSOR_REVERSE));
   }
   MORTISE_RETURN_IF_ERROR(cursor_.seek(mvcc::history_prefix(event.key),
                                        mvcc::history_key(event.key, event.revision.main)));

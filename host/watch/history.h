@@ -26,8 +26,8 @@ struct Chunk {
 };
 Result<Chunk> read_chunk(const mvcc::View& view, int64_t from, const HistoryLimits& limits);
 
-// The events of one batch or chunk in the form in which they are sent: each is encoded once, when somebody
-// wants it, and previous values are looked up when the event does not carry them.
+// The events of one batch or chunk in the form in which they are sent: each is encoded once, when
+// somebody wants it, and previous values are looked up when the event does not carry them.
 class EncodedEvents {
  public:
   // `view` null: one is opened if a lookup needs it. All outlive this.

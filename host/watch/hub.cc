@@ -58,8 +58,8 @@ void Hub::Impl::stop() {
 }
 
 rpc::ServerStream* Hub::Impl::open_stream(const rpc::ClientStream& client, PermitFn permit) {
-  auto stream = std::make_shared<Stream>(&inbox_, client, std::move(permit),
-                                         options_.control_responses_max);
+  auto stream =
+      std::make_shared<Stream>(&inbox_, client, std::move(permit), options_.control_responses_max);
   rpc::ServerStream* opened = stream.get();
   counters_.streams.fetch_add(1, std::memory_order_relaxed);
   if (inbox_.push(OpenedItem{std::move(stream)})) return opened;
@@ -105,8 +105,7 @@ Result<std::unique_ptr<Hub>> Hub::create(const store::Store* store, const mortis
                                          HubOptions options) {
   MORTISE_ASSIGN_OR_RETURN(auto live, Index::create(index, host, config_json));
   MORTISE_ASSIGN_OR_RETURN(auto behind, Index::create(index, host, config_json));
-  auto impl =
-      std::make_unique<Impl>(store, std::move(live), std::move(behind), std::move(options));
+  auto impl = std::make_unique<Impl>(store, std::move(live), std::move(behind), std::move(options));
   return std::unique_ptr<Hub>(new Hub(std::move(impl)));
 }
 

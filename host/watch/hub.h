@@ -1,16 +1,18 @@
-// Serves the streams of etcdserverpb.Watch/Watch: who watches what, what each has seen, what it gets next.
+// Serves the streams of etcdserverpb.Watch/Watch: who watches what, what each has seen, what it
+// gets next.
 //
-// One thread of the hub's own holds the index plugin, all watchers and everything that is sent. Batches of
-// events and messages of clients reach it through one queue, so a request that a client sends after its
-// put was answered is handled after that put's events.
+// One thread of the hub's own holds the index plugin, all watchers and everything that is sent.
+// Batches of events and messages of clients reach it through one queue, so a request that a client
+// sends after its put was answered is handled after that put's events.
 //
-// The apply thread calls publish() and compacted(); transports call open_stream() and the stream that it
-// gives; wants_prev() and stats() are for any thread. The store outlives the hub, and the hub outlives
-// every call on its streams: stop transports, then stop(), then destroy.
+// The apply thread calls publish() and compacted(); transports call open_stream() and the stream
+// that it gives; wants_prev() and stats() are for any thread. The store outlives the hub, and the
+// hub outlives every call on its streams: stop transports, then stop(), then destroy.
 //
-// For each watcher: events come in the order of revisions, none missing, none twice, none below its start,
-// all of a revision in one response. A watcher that is behind, because it began in the past, its client does
-// not read, or the queue overflowed, costs its next revision and reads what it missed from the store.
+// For each watcher: events come in the order of revisions, none missing, none twice, none below its
+// start, all of a revision in one response. A watcher that is behind, because it began in the past,
+// its client does not read, or the queue overflowed, costs its next revision and reads what it
+// missed from the store.
 #pragma once
 
 #include <chrono>
@@ -34,16 +36,18 @@ struct HubOptions {
   std::function<rpc::Header(int64_t revision)> header;
   // The store's revision that readers see now. Any thread.
   std::function<int64_t()> revision;
-  // The store or the index failed: the hub ended its streams and serves no more. On the hub's thread; may
-  // be empty. Must not call stop().
+  // The store or the index failed: the hub ended its streams and serves no more. On the hub's
+  // thread; may be empty. Must not call stop().
   std::function<void(const Status&)> failed;
   // Between two rounds of progress notifications of a stream; each stream adds up to 10 % of it.
   std::chrono::nanoseconds progress_interval = std::chrono::minutes(10);
   // Responses of this size and more are split for watchers that asked for it.
   uint64_t fragment_bytes = (1536 << 10) + (512 << 10);
-  // Largest request of a client, and the requests of a stream that may wait for an answer, in bytes.
+  // Largest request of a client, and the requests of a stream that may wait for an answer, in
+  // bytes.
   uint64_t request_bytes_max = 1536 << 10;
-  // Control responses of a stream that wait for its client to read; it is not read while they are more.
+  // Control responses of a stream that wait for its client to read; it is not read while they are
+  // more.
   uint32_t control_responses_max = 64;
   // Published batches that the hub has not taken yet. What is beyond is read from the store.
   uint64_t queued_batch_bytes_max = 64 << 20;
@@ -52,14 +56,16 @@ struct HubOptions {
   uint64_t history_round_bytes_max = 4 << 20;
 };
 
-// Says whether a client may watch [key, range_end); the status is what a unary call would answer. Called
-// on the hub's thread when a watcher is created.
+// Says whether a client may watch [key, range_end); the status is what a unary call would answer.
+// Called on the hub's thread when a watcher is created.
 using PermitFn = std::function<RpcStatus(std::string_view key, std::string_view range_end)>;
 
 class Hub {
  public:
-  // Makes two indexes with the plugin: of watchers that are up to date and of those that are behind.
-  static Result<std::unique_ptr<Hub>> create(const store::Store* store, const mortise_watch_v1* index,
+  // Makes two indexes with the plugin: of watchers that are up to date and of those that are
+  // behind.
+  static Result<std::unique_ptr<Hub>> create(const store::Store* store,
+                                             const mortise_watch_v1* index,
                                              const mortise_host* host, std::string_view config_json,
                                              HubOptions options);
   ~Hub();
@@ -68,16 +74,17 @@ class Hub {
 
   // `revision`: the store's now; batches published later begin after it.
   void start(int64_t revision);
-  // Ends every stream as Unavailable "etcdserver: server stopped", which makes clients reconnect, and
-  // returns when their end() has returned. Also right without start(), and again.
+  // Ends every stream as Unavailable "etcdserver: server stopped", which makes clients reconnect,
+  // and returns when their end() has returned. Also right without start(), and again.
   void stop();
 
   // In the order of revisions, after the batch became visible and before its calls are answered.
   void publish(std::shared_ptr<const mvcc::EventBatch> batch);
-  // The store was compacted at `revision`: watchers that begin below are refused at once, without a look at
-  // the store, which tells of compactions as well.
+  // The store was compacted at `revision`: watchers that begin below are refused at once, without a
+  // look at the store, which tells of compactions as well.
   void compacted(int64_t revision);
-  // Does any watcher want previous values? Then batches should have them; if not, the hub looks them up.
+  // Does any watcher want previous values? Then batches should have them; if not, the hub looks
+  // them up.
   bool wants_prev() const;
 
   // Null after stop(). The stream belongs to the hub.

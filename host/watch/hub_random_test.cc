@@ -13,15 +13,15 @@ constexpr char kEnd[] = "\0";
 
 struct Past {
   int64_t revision = 0;
-  TestEvent event;                   // With the previous value, if there was one.
+  TestEvent event;  // With the previous value, if there was one.
   bool is_create = false;
 };
 
 struct Watched {
   WatchOptions options;
-  int64_t start = 0;                 // The first revision that it gets.
+  int64_t start = 0;  // The first revision that it gets.
   bool created = false;
-  bool canceled = false;             // By the client or by a compaction.
+  bool canceled = false;  // By the client or by a compaction.
   int64_t compact_revision = 0;
   std::vector<const TestEvent*> events;
 };
@@ -59,9 +59,10 @@ class Model {
     std::vector<const Past*> wanted;
     for (const Past& past : history_) {
       const std::string& key = past.event.kv.key;
-      const bool matches = o.range_end.empty()         ? key == o.key
-                           : o.range_end == std::string(kEnd, 1) ? key >= o.key
-                                                       : key >= o.key && key < o.range_end;
+      const bool matches = o.range_end.empty() ? key == o.key
+                           : o.range_end == std::string(kEnd, 1)
+                               ? key >= o.key
+                               : key >= o.key && key < o.range_end;
       if (!matches || past.revision < watched.start) continue;
       if (past.event.is_delete ? o.no_delete : o.no_put) continue;
       wanted.push_back(&past);
@@ -198,14 +199,21 @@ class RandomRun {
 
   void step() {
     switch (below(16)) {
-      case 0: case 1: case 2: case 3: return put();
+      case 0:
+      case 1:
+      case 2:
+      case 3: return put();
       case 4: return remove();
-      case 5: case 6: return txn();
-      case 7: case 8: case 9: return commit();
+      case 5:
+      case 6: return txn();
+      case 7:
+      case 8:
+      case 9: return commit();
       case 10: return watch();
       case 11: return cancel();
       case 12: return any_client().client.send(progress_request());
-      case 13: case 14: return any_client().client.grant(below(2000) + 1);
+      case 13:
+      case 14: return any_client().client.grant(below(2000) + 1);
       default:
         if (below(8) == 0) compact();
         if (below(4) == 0) std::this_thread::yield();
@@ -251,7 +259,8 @@ class RandomRun {
     commit();
     const int64_t low = std::max<int64_t>(compacted_ + 1, 1);
     if (low > member_.revision()) return;
-    compacted_ = low + static_cast<int64_t>(below(static_cast<uint64_t>(member_.revision() - low + 1)));
+    compacted_ =
+        low + static_cast<int64_t>(below(static_cast<uint64_t>(member_.revision() - low + 1)));
     member_.compact(compacted_, below(2) == 0);
   }
   void watch() {
@@ -281,12 +290,13 @@ class RandomRun {
     client.client.send(cancel_request(it->first));
   }
 
-  // Gives everybody credit and waits for what is still to come: a marker that each client sees when all
-  // its watchers are live, because then a new watcher's events come last.
+  // Gives everybody credit and waits for what is still to come: a marker that each client sees when
+  // all its watchers are live, because then a new watcher's events come last.
   void finish() {
     for (auto& c : clients_) c->client.grant(1 << 30);
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (member_.hub().stats().unsynced_watchers > 0 || member_.hub().stats().pending_events > 0) {
+    while (member_.hub().stats().unsynced_watchers > 0 ||
+           member_.hub().stats().pending_events > 0) {
       ASSERT_LT(std::chrono::steady_clock::now(), limit) << "watchers do not catch up";
       std::this_thread::yield();
     }
@@ -300,7 +310,8 @@ class RandomRun {
       }
     }
     // Grants and creations were handled in order, so what was unsynced then is known now.
-    while (member_.hub().stats().unsynced_watchers > 0 || member_.hub().stats().pending_events > 0) {
+    while (member_.hub().stats().unsynced_watchers > 0 ||
+           member_.hub().stats().pending_events > 0) {
       ASSERT_LT(std::chrono::steady_clock::now(), limit) << "watchers do not catch up";
       std::this_thread::yield();
     }

@@ -318,7 +318,8 @@ TEST_F(HubTest, SplitsLargeResponsesWhereAsked) {
     wire::TxnRequest txn;
     std::vector<std::string> keys;
     for (int i = 0; i < count; ++i) keys.push_back("a" + std::to_string(i));
-    for (const auto& key : keys) txn.success.emplace_back(wire::PutRequest{.key = key, .value = value});
+    for (const auto& key : keys)
+      txn.success.emplace_back(wire::PutRequest{.key = key, .value = value});
     member_->txn(std::move(txn));
     member_->commit();
   };

@@ -30,7 +30,8 @@ void Inbox::publish(std::shared_ptr<const mvcc::EventBatch> batch) {
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
-    // The hub counts a watcher before it takes again, so whoever is not counted here meets the note.
+    // The hub counts a watcher before it takes again, so whoever is not counted here meets the
+    // note.
     if (counters_->watchers.load(std::memory_order_relaxed) == 0) {
       skip_locked(last_revision, nullptr);
       return;

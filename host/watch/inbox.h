@@ -1,9 +1,10 @@
-// What reaches the hub's thread, in one order: batches of events from the apply thread, and what clients
-// and transports do with streams.
+// What reaches the hub's thread, in one order: batches of events from the apply thread, and what
+// clients and transports do with streams.
 //
-// Any thread pushes, the hub's thread takes. Batches are bounded in bytes: those beyond are replaced by a note
-// of the revision up to which events were skipped, and watchers read them from the store. What streams push
-// is bounded by the credit they gave their clients, and by one grant for each.
+// Any thread pushes, the hub's thread takes. Batches are bounded in bytes: those beyond are
+// replaced by a note of the revision up to which events were skipped, and watchers read them from
+// the store. What streams push is bounded by the credit they gave their clients, and by one grant
+// for each.
 #pragma once
 
 #include <atomic>
@@ -59,7 +60,8 @@ struct GrantedItem {
 struct CanceledItem {
   std::shared_ptr<Stream> stream;
 };
-using Item = std::variant<BatchItem, SkippedItem, OpenedItem, RequestItem, GrantedItem, CanceledItem>;
+using Item =
+    std::variant<BatchItem, SkippedItem, OpenedItem, RequestItem, GrantedItem, CanceledItem>;
 
 class Inbox {
  public:
@@ -70,8 +72,8 @@ class Inbox {
   bool push(Item item);
   void publish(std::shared_ptr<const mvcc::EventBatch> batch);
 
-  // Replaces *out by all items, after waiting for some until `deadline`; none: as long as it takes. False
-  // once closed, with the last items.
+  // Replaces *out by all items, after waiting for some until `deadline`; none: as long as it takes.
+  // False once closed, with the last items.
   bool take(std::vector<Item>* out, std::optional<Clock::time_point> deadline);
   // A batch that was taken has been handled, and counts no more.
   void batch_done(const mvcc::EventBatch& batch);

@@ -1,9 +1,9 @@
 // One stream of Watch/Watch: the transport's end, which only queues, and the hub's side of it.
 //
-// Messages leave in one order: what could not be sent for want of credit waits in a queue, and while there
-// is any, watchers of the stream produce no events. So the queue holds control responses, whose number is
-// bounded by the requests that the client may have under way, and at most the rest of one response that was
-// split.
+// Messages leave in one order: what could not be sent for want of credit waits in a queue, and
+// while there is any, watchers of the stream produce no events. So the queue holds control
+// responses, whose number is bounded by the requests that the client may have under way, and at
+// most the rest of one response that was split.
 #pragma once
 
 #include <atomic>
@@ -27,7 +27,8 @@ enum class WatcherState : uint8_t {
   kLive,       // In the live index: has everything up to the hub's revision.
   kBehind,     // In the index of those who read history.
   kHeld,       // In none: waits for the client to read.
-  kCompacted,  // In none: canceled because its revision is gone. Its id is taken until the client cancels.
+  kCompacted,  // In none: canceled because its revision is gone. Its id is taken until the client
+               // cancels.
 };
 
 struct Watcher {
@@ -37,8 +38,8 @@ struct Watcher {
   std::string key;
   std::string range_end;
   int64_t start_revision = 0;  // As asked for.
-  // Nothing below is for this watcher. A live one is not updated for each event: it is also past all
-  // that the hub has delivered.
+  // Nothing below is for this watcher. A live one is not updated for each event: it is also past
+  // all that the hub has delivered.
   int64_t next_revision = 0;
   size_t position = 0;  // In the list of its state.
   WatcherState state = WatcherState::kLive;
@@ -52,7 +53,8 @@ struct Watcher {
 
 class Stream final : public rpc::ServerStream, public std::enable_shared_from_this<Stream> {
  public:
-  Stream(Inbox* inbox, const rpc::ClientStream& client, PermitFn permit, uint32_t queued_responses_max)
+  Stream(Inbox* inbox, const rpc::ClientStream& client, PermitFn permit,
+         uint32_t queued_responses_max)
       : inbox_(inbox),
         client_(client),
         permit_(std::move(permit)),

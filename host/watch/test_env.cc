@@ -75,7 +75,8 @@ std::string Response::events_text() const {
   std::string text;
   for (const TestEvent& event : events) {
     if (!text.empty()) text += "; ";
-    text += event.is_delete ? "delete " + event.kv.key : "put " + event.kv.key + "=" + event.kv.value;
+    text +=
+        event.is_delete ? "delete " + event.kv.key : "put " + event.kv.key + "=" + event.kv.value;
     text += "@" + std::to_string(event.kv.mod_revision);
   }
   return text;
@@ -215,13 +216,16 @@ TestClient::~TestClient() {
 void TestClient::send(std::string request) {
   {
     std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, kPatience, [&] { return request_credit_ >= request.size(); }))
-        << "the hub does not take requests";
+    ASSERT_TRUE(changed_.wait_for(lock, kPatience, [&] {
+      return request_credit_ >= request.size();
+    })) << "the hub does not take requests";
     request_credit_ -= request.size();
   }
   ByteBuffer buffer;
   buffer.append(request);
-  call([&](rpc::ServerStream* s) { s->on_message(rpc::Payload(rpc::to_buffer(std::move(buffer)))); });
+  call([&](rpc::ServerStream* s) {
+    s->on_message(rpc::Payload(rpc::to_buffer(std::move(buffer))));
+  });
 }
 
 void TestClient::grant(uint64_t bytes) {

@@ -1,5 +1,5 @@
-// What the hub's tests share: a store with a writer, clients with credit under control, and messages in a form
-// that can be compared.
+// What the hub's tests share: a store with a writer, clients with credit under control, and
+// messages in a form that can be compared.
 #pragma once
 
 #include <atomic>
@@ -48,7 +48,8 @@ Response decode_response(std::string_view bytes);
 struct WatchOptions {
   std::string key, range_end;
   int64_t start_revision = 0, watch_id = 0;
-  bool progress_notify = false, prev_kv = false, fragment = false, no_put = false, no_delete = false;
+  bool progress_notify = false, prev_kv = false, fragment = false, no_put = false,
+       no_delete = false;
 };
 std::string create_request(const WatchOptions& options);
 std::string cancel_request(int64_t watch_id);
