@@ -94,7 +94,9 @@ class RandomRequests {
     KeyValue kv = it == model_->current().end() ? KeyValue() : it->second;
     // Mostly the operand of the target, sometimes another's or none.
     uint64_t operand = percent(80) ? static_cast<uint64_t>(c.target()) : below(6);
-    auto near = [&](int64_t v) { return v + static_cast<int64_t>(below(3)) - 1; };
+    auto near = [&](int64_t v) {
+      return static_cast<int64_t>(static_cast<uint64_t>(v) + below(3) - 1);
+    };
     if (operand == pb::Compare::VERSION) c.set_version(near(kv.version()));
     if (operand == pb::Compare::CREATE) c.set_create_revision(near(kv.create_revision()));
     if (operand == pb::Compare::MOD) c.set_mod_revision(near(kv.mod_revision()));
