@@ -211,6 +211,7 @@ TestClient::~TestClient() {
   if (stream_ == nullptr) return;
   cancel();
   (void)wait_end();
+  std::lock_guard lock(call_mutex_);  // The last event has left this object.
 }
 
 void TestClient::send(std::string request) {
