@@ -53,7 +53,10 @@ Status Applier::flush() {
   if (!events->events.empty()) hooks_.publish(std::move(events));
   for (int64_t revision : compactions_) hooks_.compact(revision);
   compactions_.clear();
+  bool many = done_.size() > 1 && hooks_.answering;
+  if (many) hooks_.answering(true);
   for (Done& done : done_) done.waiter->complete(std::move(done.result));
+  if (many) hooks_.answering(false);
   done_.clear();
   for (auto& waiter : revoked_) waiter();
   revoked_.clear();

@@ -44,6 +44,8 @@ struct Hooks {
   std::function<void(std::shared_ptr<mvcc::EventBatch>)> publish;
   // Does anybody want previous values with events?
   std::function<bool()> wants_prev;
+  // Many calls are answered between answering(true) and answering(false).
+  std::function<void(bool)> answering;
   // A compaction was applied: rows up to `revision` may be removed.
   std::function<void(int64_t revision)> compact;
   // For the log: something an operator should know.

@@ -74,6 +74,26 @@ void destroy(mortise_transport* p) {
   t->table->destroy(t->real);
 }
 
+// Of the one transport at a time that this thread answers for.
+thread_local mortise_transport* t_answering = nullptr;
+
+void answers_begin(mortise_transport* p) {
+  CheckedTransport& t = transport_of(p);
+  const Running running(t.running);
+  MORTISE_CHECK(t.state != State::kCreated, "host: answers_begin() before start()");
+  MORTISE_CHECK(t_answering == nullptr, "host: answers_begin() within another");
+  t_answering = p;
+  t.table->answers_begin(t.real);
+}
+
+void answers_end(mortise_transport* p) {
+  CheckedTransport& t = transport_of(p);
+  const Running running(t.running);
+  MORTISE_CHECK(t_answering == p, "host: answers_end() without its answers_begin()");
+  t_answering = nullptr;
+  t.table->answers_end(t.real);
+}
+
 struct Kind {
   using Table = mortise_transport_v1;
   static Table make(int slot, const Table& original);
@@ -98,7 +118,7 @@ mortise_status create(const mortise_host* host, mortise_bytes config, mortise_tr
   return status;
 }
 
-Kind::Table Kind::make(int slot, const Table&) {
+Kind::Table Kind::make(int slot, const Table& original) {
   static constexpr decltype(Table::create) kCreate[kCheckedTablesMax] = {
       &create<0>, &create<1>, &create<2>, &create<3>,
       &create<4>, &create<5>, &create<6>, &create<7>};
@@ -110,6 +130,8 @@ Kind::Table Kind::make(int slot, const Table&) {
   t.adopt = &adopt;
   t.drain = &drain;
   t.destroy = &destroy;
+  if (MORTISE_HAS(&original, mortise_transport_v1, answers_begin)) t.answers_begin = &answers_begin;
+  if (MORTISE_HAS(&original, mortise_transport_v1, answers_end)) t.answers_end = &answers_end;
   return t;
 }
 

@@ -29,6 +29,8 @@ constexpr Member kTransport[] = {
     REQUIRED(mortise_transport_v1, create), REQUIRED(mortise_transport_v1, claims),
     REQUIRED(mortise_transport_v1, start),  REQUIRED(mortise_transport_v1, adopt),
     REQUIRED(mortise_transport_v1, drain),  REQUIRED(mortise_transport_v1, destroy),
+    OPTIONAL(mortise_transport_v1, answers_begin),
+    OPTIONAL(mortise_transport_v1, answers_end),
 };
 constexpr Member kWatch[] = {
     REQUIRED(mortise_watch_v1, create),  REQUIRED(mortise_watch_v1, add),

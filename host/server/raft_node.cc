@@ -23,9 +23,11 @@ RaftNode::~RaftNode() { (void)stop(); }
 void RaftNode::start(std::unique_ptr<wal::Wal> wal, bool campaign) {
   wal::WriterOptions writer;
   writer.on_persisted = [this](uint64_t number) {
-    std::lock_guard lock(mutex_);
-    inbox_.persisted = number;
-    wake_.notify_one();
+    {
+      std::lock_guard lock(inbox_mutex_);
+      inbox_.persisted = number;
+    }
+    drive(Caller::kWal);
   };
   writer.on_failed = options_.on_failed;
   wal_ = std::make_unique<wal::Writer>(std::move(wal), std::move(writer));
@@ -34,67 +36,108 @@ void RaftNode::start(std::unique_ptr<wal::Wal> wal, bool campaign) {
 
 Status RaftNode::stop() {
   {
-    std::lock_guard lock(mutex_);
+    std::lock_guard lock(inbox_mutex_);
     stopping_ = true;
     wake_.notify_one();
   }
   if (thread_.joinable()) thread_.join();
+  {
+    std::lock_guard core(core_mutex_);  // Whoever is at the core leaves.
+  }
   return wal_ ? wal_->stop() : Status();
 }
 
 bool RaftNode::propose(uint64_t id, std::string&& data) {
-  std::lock_guard lock(mutex_);
-  if (stopping_ || inbox_.proposals.size() >= kProposalsWaitingMax) return false;
-  inbox_.proposals.push_back(Proposal{id, std::move(data)});
-  if (inbox_.proposals.size() == 1) wake_.notify_one();
+  {
+    std::lock_guard lock(inbox_mutex_);
+    if (stopping_ || inbox_.proposals.size() >= kProposalsWaitingMax) return false;
+    inbox_.proposals.push_back(Proposal{id, std::move(data)});
+  }
+  drive(Caller::kAny);
   return true;
 }
 
 void RaftNode::applied(uint64_t index) {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(inbox_mutex_);
   inbox_.applied = index;
   // The core hears of it with the next event, unless it holds entries back until some are applied.
   if (!holding_back_) return;
-  inbox_.urgent = true;
+  kicked_ = true;
   wake_.notify_one();
 }
 
 Result<raft::ConfState> RaftNode::apply_membership(const raft::MembershipChange& change) {
-  MembershipCall call{&change, std::nullopt};
-  std::unique_lock lock(mutex_);
-  inbox_.membership.push_back(&call);
-  wake_.notify_one();
-  membership_done_.wait(lock, [&] { return call.result.has_value() || stopping_; });
-  if (!call.result) return Status(StatusCode::kStopped, "the raft thread has stopped");
-  return std::move(*call.result);
+  std::lock_guard core(core_mutex_);
+  auto result = core_.apply_membership(change);
+  if (result.ok()) log_->set_conf_state(result.value());
+  kick();
+  return result;
 }
 
-void RaftNode::take(Inbox* inbox, Clock::time_point deadline) {
-  std::unique_lock lock(mutex_);
-  wake_.wait_until(lock, deadline, [&] {
-    return stopping_ || !inbox_.proposals.empty() || !inbox_.membership.empty() ||
-           inbox_.persisted != 0 || inbox_.urgent;
-  });
-  std::swap(*inbox, inbox_);
-  inbox_.proposals.clear();
-  inbox_.membership.clear();
-  inbox_.persisted = 0;
-  inbox_.applied = 0;
-  inbox_.urgent = false;
+void RaftNode::kick() {
+  std::lock_guard lock(inbox_mutex_);
+  kicked_ = true;
+  wake_.notify_one();
+}
+
+bool RaftNode::take(Inbox* inbox, Caller caller) {
+  std::lock_guard lock(inbox_mutex_);
+  inbox->proposals.clear();
+  inbox->persisted = inbox->applied = 0;
+  if (stopping_) return false;
+  bool room = unpersisted_bytes_ < kUnpersistedBytesMax;
+  if (caller == Caller::kWal) {
+    if (!inbox_.proposals.empty() && !kicked_) {
+      kicked_ = true;
+      wake_.notify_one();
+    }
+  } else if (room) {
+    inbox->proposals.swap(inbox_.proposals);
+  }
+  inbox->persisted = std::exchange(inbox_.persisted, 0);
+  if (inbox->persisted != 0 || !inbox->proposals.empty()) {
+    inbox->applied = std::exchange(inbox_.applied, 0);
+    return true;
+  }
+  return false;
+}
+
+void RaftNode::drive(Caller caller) {
+  for (;;) {
+    std::unique_lock core(core_mutex_, std::try_to_lock);
+    if (!core.owns_lock()) return;
+    while (take(&taken_, caller)) {
+      handle(taken_);
+      handle_ready(caller);
+    }
+    core.unlock();
+    // Somebody may have come after the last look and found the core taken.
+    std::lock_guard lock(inbox_mutex_);
+    bool mine = inbox_.persisted != 0 ||
+                (caller == Caller::kAny && !inbox_.proposals.empty() &&
+                 unpersisted_bytes_ < kUnpersistedBytesMax);
+    if (stopping_ || !mine) return;
+  }
 }
 
 void RaftNode::run(bool campaign) {
-  campaign_wanted_ = campaign;
-  try_campaign();
-  handle_ready();
-  Inbox inbox;
+  {
+    std::lock_guard core(core_mutex_);
+    campaign_wanted_ = campaign;
+    try_campaign();
+    handle_ready(Caller::kAny);
+  }
   auto next_tick = Clock::now() + options_.tick;
   for (;;) {
-    take(&inbox, next_tick);
+    Inbox inbox;
     {
-      std::lock_guard lock(mutex_);
-      if (stopping_) break;
+      std::unique_lock lock(inbox_mutex_);
+      wake_.wait_until(lock, next_tick, [&] { return stopping_ || kicked_; });
+      if (stopping_) return;
+      kicked_ = false;
+      inbox.applied = std::exchange(inbox_.applied, 0);
     }
+    std::unique_lock core(core_mutex_);
     auto now = Clock::now();
     if (now >= next_tick) {
       core_.tick();
@@ -103,10 +146,10 @@ void RaftNode::run(bool campaign) {
     }
     handle(inbox);
     try_campaign();
-    handle_ready();
+    handle_ready(Caller::kAny);
+    core.unlock();
+    drive(Caller::kAny);
   }
-  std::lock_guard lock(mutex_);
-  membership_done_.notify_all();
 }
 
 // The entries that make this member a voter may have to be applied first.
@@ -117,14 +160,15 @@ void RaftNode::try_campaign() {
 void RaftNode::handle(Inbox& inbox) {
   if (inbox.persisted != 0) {
     persisted_ = inbox.persisted;
+    uint64_t bytes = 0;
+    for (; !unpersisted_.empty() && unpersisted_.front().number <= persisted_; unpersisted_.pop_front()) {
+      bytes += unpersisted_.front().bytes;
+    }
+    {
+      std::lock_guard lock(inbox_mutex_);
+      unpersisted_bytes_ -= bytes;
+    }
     acknowledge();
-  }
-  for (MembershipCall* call : inbox.membership) {
-    auto result = core_.apply_membership(*call->change);
-    if (result.ok()) log_->set_conf_state(result.value());
-    std::lock_guard lock(mutex_);
-    call->result.emplace(std::move(result));
-    membership_done_.notify_all();
   }
   if (inbox.applied > applied_) {
     applied_ = inbox.applied;
@@ -155,6 +199,8 @@ Status RaftNode::write(const raft::Ready& ready) {
     records_.push_back({entry->term, entry->index, static_cast<uint8_t>(entry->type), entry->data});
   }
   request.entries = records_;
+  uint64_t bytes = 0;
+  for (const raft::EntryRef& entry : ready.entries) bytes += raft::entry_bytes(*entry);
   if (ready.hard_state) {
     wal::HardState state{ready.hard_state->term, ready.hard_state->vote, ready.hard_state->commit};
     request.hard_state = state;
@@ -165,6 +211,11 @@ Status RaftNode::write(const raft::Ready& ready) {
     }
   }
   last_written_ = ready.number;
+  unpersisted_.push_back({ready.number, bytes});
+  {
+    std::lock_guard lock(inbox_mutex_);
+    unpersisted_bytes_ += bytes;
+  }
   return wal_->submit(request);
 }
 
@@ -176,31 +227,41 @@ void RaftNode::acknowledge() {
   core_.advance({.persisted = number, .applied = std::nullopt});
 }
 
-void RaftNode::handle_ready() {
-  while (core_.has_ready()) {
-    raft::Ready ready = core_.ready();
-    last_ready_ = ready.number;
-    if (ready.soft_state) {
-      leader_.store(ready.soft_state->leader, std::memory_order_release);
-    }
-    if (ready.hard_state) {
-      term_.store(ready.hard_state->term, std::memory_order_release);
-      committed_.store(ready.hard_state->commit, std::memory_order_release);
-      log_->set_hard_state(*ready.hard_state);
-    }
-    if (ready.soft_state) options_.on_soft_state(*ready.soft_state, term());
-    Status status = log_->append(ready.entries);
-    if (status.ok() && ready.has_writes()) status = write(ready);
-    if (!status.ok()) {
-      options_.on_failed(status);
+// The WAL's thread leaves a Ready with entries, which comes with an election, to the node's own.
+void RaftNode::handle_ready(Caller caller) {
+  while (left_ready_ || core_.has_ready()) {
+    raft::Ready ready = left_ready_ ? std::move(*left_ready_) : core_.ready();
+    left_ready_.reset();
+    if (caller == Caller::kWal && ready.must_sync) {
+      left_ready_ = std::move(ready);
+      kick();
       return;
     }
-    acknowledge();
-    if (!ready.committed.empty()) options_.on_committed(std::move(ready.committed));
+    if (!handle_one_ready(std::move(ready))) return;
   }
   raft::BasicState state = core_.basic();
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(inbox_mutex_);
   holding_back_ = state.committed > state.applying;
+}
+
+bool RaftNode::handle_one_ready(raft::Ready ready) {
+  last_ready_ = ready.number;
+  if (ready.soft_state) leader_.store(ready.soft_state->leader, std::memory_order_release);
+  if (ready.hard_state) {
+    term_.store(ready.hard_state->term, std::memory_order_release);
+    committed_.store(ready.hard_state->commit, std::memory_order_release);
+    log_->set_hard_state(*ready.hard_state);
+  }
+  if (ready.soft_state) options_.on_soft_state(*ready.soft_state, term());
+  Status status = log_->append(ready.entries);
+  if (status.ok() && ready.has_writes()) status = write(ready);
+  if (!status.ok()) {
+    options_.on_failed(status);
+    return false;
+  }
+  acknowledge();
+  if (!ready.committed.empty()) options_.on_committed(std::move(ready.committed));
+  return true;
 }
 
 void RaftNode::trim_log() {

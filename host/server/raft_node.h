@@ -1,15 +1,23 @@
-// Drives the raft core: one thread that feeds it proposals, ticks and finished work, and carries out its
-// Readys. Writes go to the WAL's thread, committed entries to the apply loop; neither holds up the other.
+// Drives the raft core: feeds it proposals, ticks and finished work, and carries out its Readys. Writes go to
+// the WAL's thread, committed entries to the apply loop; neither holds up the other.
 //
-// propose() and the getters are for any thread. Callbacks run on the raft thread, on_failed() also on the
-// WAL's.
+// Whoever has news for the core puts it in the inbox and then, if nobody is at the core, serves the inbox
+// until it is empty; if somebody is, that one sees the news before it leaves. So under load one thread works
+// for all, in batches, and a lone request costs no change of threads. The node's own thread brings the ticks
+// and what others must leave: a transport's thread never waits for the disk, and the WAL's thread writes
+// nothing, because it would wait for itself.
 //
-// Limits: kProposalsWaitingMax proposals wait for the core; uncommitted and unapplied bytes are bounded by the
-// core's Config; the log in memory by kLogCacheBytesMax.
+// propose() and the getters are for any thread. Callbacks run on any of these threads, one at a time, and must
+// not block; on_failed() also comes from the WAL's.
+//
+// Limits: kProposalsWaitingMax proposals wait for the core; those taken wait while kUnpersistedBytesMax are on
+// their way to the disk; uncommitted and unapplied bytes are bounded by the core's Config; the log in memory
+// by kLogCacheBytesMax.
 #pragma once
 
 #include <atomic>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -26,6 +34,7 @@ namespace mortise::server {
 constexpr size_t kProposalsWaitingMax = 20000;
 constexpr uint64_t kLogCacheBytesMax = 8 << 20;
 constexpr uint64_t kUncommittedBytesMax = 256 << 20;
+constexpr uint64_t kUnpersistedBytesMax = 8 << 20;
 
 struct RaftNodeOptions {
   raft::Config core;
@@ -54,7 +63,7 @@ class RaftNode {
   // False if the queue is full or the node stopped; `data` is then untouched.
   bool propose(uint64_t id, std::string&& data);
   void applied(uint64_t index);
-  // Runs the change on the raft thread and waits; from the apply thread.
+  // From the apply thread.
   Result<raft::ConfState> apply_membership(const raft::MembershipChange& change);
   // Everything up to `index` is durable in the backend.
   void release_log(uint64_t index) { wal_->release(index); }
@@ -70,24 +79,26 @@ class RaftNode {
     uint64_t id;
     std::string data;
   };
-  struct MembershipCall {
-    const raft::MembershipChange* change;
-    std::optional<Result<raft::ConfState>> result;
-  };
   struct Inbox {
     std::vector<Proposal> proposals;
-    std::vector<MembershipCall*> membership;
     uint64_t persisted = 0;
     uint64_t applied = 0;
-    bool urgent = false;
   };
 
   RaftNode(RaftNodeOptions options, std::unique_ptr<raft::MemoryLog> log, raft::Core core);
   void run(bool campaign);
-  void take(Inbox* inbox, std::chrono::steady_clock::time_point deadline);
+  enum class Caller { kAny, kWal };
+  // Serves the inbox unless somebody else does.
+  void drive(Caller caller);
+  // Takes what `caller` may handle; false if there is nothing.
+  bool take(Inbox* inbox, Caller caller);
+  void kick();
+
+  // With the core.
   void try_campaign();
   void handle(Inbox& inbox);
-  void handle_ready();
+  void handle_ready(Caller caller);
+  bool handle_one_ready(raft::Ready ready);
   void propose_all(std::vector<Proposal>& proposals);
   Status write(const raft::Ready& ready);
   void acknowledge();
@@ -98,14 +109,15 @@ class RaftNode {
   raft::Core core_;
   std::unique_ptr<wal::Writer> wal_;
 
-  std::mutex mutex_;  // Guards what follows.
+  std::mutex inbox_mutex_;  // Guards what follows. Taken inside core_mutex_, never around it.
   std::condition_variable wake_;
-  std::condition_variable membership_done_;
   Inbox inbox_;
+  bool kicked_ = false;  // The node's thread has something to do.
   bool stopping_ = false;
   bool holding_back_ = false;  // The core waits for entries to be applied.
+  uint64_t unpersisted_bytes_ = 0;
 
-  // The raft thread's.
+  std::mutex core_mutex_;  // Guards core_, log_ and what follows.
   bool campaign_wanted_ = false;
   uint64_t persisted_ = 0;        // By the WAL.
   uint64_t last_written_ = 0;     // The newest Ready handed to the WAL.
@@ -113,6 +125,13 @@ class RaftNode {
   uint64_t acknowledged_ = 0;     // To the core.
   uint64_t applied_ = 0;
   std::vector<wal::EntryRecord> records_;
+  struct Written {
+    uint64_t number;
+    uint64_t bytes;
+  };
+  std::deque<Written> unpersisted_;  // Readys on their way to the disk.
+  std::optional<raft::Ready> left_ready_;  // Has entries, and was met by the WAL's thread.
+  Inbox taken_;
 
   std::atomic<uint64_t> term_{0};
   std::atomic<uint64_t> leader_{0};

@@ -104,6 +104,7 @@ Status Server::serve() {
     MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "cannot start " + transport.name));
     transport.started = true;
   }
+  transports_serve_.store(true, std::memory_order_release);
   listeners_.start();
   log_serving();
   return Status();

@@ -82,6 +82,10 @@ class Server : public api::Node {
   Result<Identity> find_identity(bool* is_new);
   Status write_identity(const Identity& identity);
   Status bootstrap_log(wal::Wal* wal, const Identity& identity);
+  Result<wal::Recovered> recover_log(const Identity& identity, uint64_t applied,
+                                     std::vector<raft::EntryRef>* entries);
+  RaftNodeOptions raft_options(const Identity& identity, uint64_t applied);
+  void role_changed(const raft::SoftState& state, uint64_t term);
   Status make_raft(const Identity& identity);
   Status make_apply();
   Status make_api();
@@ -115,6 +119,7 @@ class Server : public api::Node {
   const mortise_backend_v1* backend_table_ = nullptr;
   const mortise_watch_v1* watch_table_ = nullptr;
   std::vector<Transport> transports_;
+  std::atomic<bool> transports_serve_{false};  // All of them, from here on.
 
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<lease::Lessor> lessor_;

@@ -168,16 +168,16 @@ Status Server::open_log() {
   return make_raft(identity);
 }
 
-Status Server::make_raft(const Identity& identity) {
-  uint64_t applied = 0, applied_term = 0;
-  MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &applied_term));
-  LogSink sink(applied);
+// Opens the log and hands out the entries above what the store holds; a new log gets its first entry.
+Result<wal::Recovered> Server::recover_log(const Identity& identity, uint64_t applied,
+                                           std::vector<raft::EntryRef>* entries) {
   wal::Options options;
   options.dir = data_dir_->wal_path();
   options.cluster_id = identity.cluster_id;
   options.member_id = identity.member_id;
   options.first_index = applied + 1;
   options.unsafe_no_fsync = config_.unsafe_no_fsync;
+  LogSink sink(applied);
   MORTISE_ASSIGN_OR_RETURN(wal_, wal::Wal::open(options, sink));
   wal::Recovered recovered = wal_->recovered();
   if (!recovered.torn_segment.empty()) {
@@ -198,21 +198,11 @@ Status Server::make_raft(const Identity& identity) {
                       std::to_string(recovered.last_index) + ", but the store needs those after " +
                       std::to_string(applied));
   }
+  *entries = sink.entries();
+  return recovered;
+}
 
-  MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
-  MORTISE_ASSIGN_OR_RETURN(auto conf_state, apply::read_conf_state(reader));
-  auto memory = std::make_unique<raft::MemoryLog>(applied, applied_term);
-  MORTISE_RETURN_IF_ERROR(memory->append(sink.entries()));
-  raft::HardState hard_state;
-  if (recovered.hard_state) {
-    hard_state = {recovered.hard_state->term, recovered.hard_state->vote, recovered.hard_state->commit};
-  }
-  // The newest commit index need not be in the log; what was applied was committed.
-  hard_state.commit = std::max(hard_state.commit, applied);
-  hard_state.term = std::max(hard_state.term, applied_term);
-  memory->set_hard_state(hard_state);
-  memory->set_conf_state(conf_state);
-
+RaftNodeOptions Server::raft_options(const Identity& identity, uint64_t applied) {
   RaftNodeOptions node;
   node.core.id = identity.member_id;
   node.core.applied = applied;
@@ -222,31 +212,58 @@ Status Server::make_raft(const Identity& identity) {
   node.tick = config_.heartbeat_interval;
   node.seed = identity.member_id ^ std::random_device{}();
   node.catchup_entries = config_.snapshot_catchup_entries;
-  node.on_committed = [this](std::vector<raft::EntryRef> entries) { apply_loop_->enqueue(std::move(entries)); };
-  node.on_soft_state = [this](const raft::SoftState& state, uint64_t term) {
-    bool leads = state.role == raft::Role::kLeader;
-    log_->info(leads ? "raft: became leader" : "raft: role changed",
-               {{"role", raft::to_string(state.role)},
-                {"term", term},
-                {"leader", membership::hex_id(state.leader)}});
-    if (leads) {
-      lessor_->promote(config_.election_timeout);
-    } else {
-      lessor_->demote();
-    }
+  node.on_committed = [this](std::vector<raft::EntryRef> entries) {
+    apply_loop_->enqueue(std::move(entries));
   };
-  node.on_dropped = [this](const std::vector<uint64_t>& ids, const Status& reason) {
+  node.on_soft_state = [this](const raft::SoftState& state, uint64_t term) {
+    role_changed(state, term);
+  };
+  node.on_dropped = [this](const std::vector<uint64_t>& ids, const Status&) {
     for (uint64_t id : ids) {
       auto waiter = waiters_.take(id);
       if (waiter == nullptr) continue;
       apply::ApplyResult result;
-      result.rpc = reason.code() == StatusCode::kDropped && leader() == 0 ? rpc_errors::kNoLeader
-                                                                          : rpc_errors::kProposalDropped;
+      result.rpc = leader() == 0 ? rpc_errors::kNoLeader : rpc_errors::kProposalDropped;
       waiter->complete(std::move(result));
     }
   };
   node.on_failed = [this](const Status& status) { fail("the log failed", status); };
-  MORTISE_ASSIGN_OR_RETURN(raft_, RaftNode::create(std::move(node), std::move(memory)));
+  return node;
+}
+
+void Server::role_changed(const raft::SoftState& state, uint64_t term) {
+  bool leads = state.role == raft::Role::kLeader;
+  log_->info(leads ? "raft: became leader" : "raft: role changed",
+             {{"role", raft::to_string(state.role)},
+              {"term", term},
+              {"leader", membership::hex_id(state.leader)}});
+  if (leads) {
+    lessor_->promote(config_.election_timeout);
+  } else {
+    lessor_->demote();
+  }
+}
+
+Status Server::make_raft(const Identity& identity) {
+  uint64_t applied = 0, applied_term = 0;
+  MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &applied_term));
+  std::vector<raft::EntryRef> entries;
+  MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(identity, applied, &entries));
+
+  MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
+  MORTISE_ASSIGN_OR_RETURN(auto conf_state, apply::read_conf_state(reader));
+  auto memory = std::make_unique<raft::MemoryLog>(applied, applied_term);
+  MORTISE_RETURN_IF_ERROR(memory->append(entries));
+  raft::HardState hard_state;
+  if (recovered.hard_state) {
+    hard_state = {recovered.hard_state->term, recovered.hard_state->vote, recovered.hard_state->commit};
+  }
+  // The newest commit index need not be in the log; what was applied was committed.
+  hard_state.commit = std::max(hard_state.commit, applied);
+  hard_state.term = std::max(hard_state.term, applied_term);
+  memory->set_hard_state(hard_state);
+  memory->set_conf_state(conf_state);
+  MORTISE_ASSIGN_OR_RETURN(raft_, RaftNode::create(raft_options(identity, applied), std::move(memory)));
   log_->info("starting local member", {{"local-member-id", membership::hex_id(identity.member_id)},
                                        {"cluster-id", membership::hex_id(identity.cluster_id)}});
   return Status();
@@ -278,6 +295,18 @@ Status Server::make_apply() {
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
     store_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()), std::memory_order_relaxed);
     hub_->publish(std::move(batch));
+  };
+  hooks.answering = [this, active = false](bool begin) mutable {
+    if (begin) active = transports_serve_.load(std::memory_order_acquire);
+    if (!active) return;
+    for (Transport& transport : transports_) {
+      const mortise_transport_v1* table = transport.table;
+      if (!MORTISE_HAS(table, mortise_transport_v1, answers_begin) ||
+          !MORTISE_HAS(table, mortise_transport_v1, answers_end)) {
+        continue;
+      }
+      (begin ? table->answers_begin : table->answers_end)(transport.handle);
+    }
   };
   hooks.wants_prev = [this] { return hub_->wants_prev(); };
   hooks.compact = [this](int64_t revision) {

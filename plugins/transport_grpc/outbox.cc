@@ -34,6 +34,12 @@ std::string remote_of_socket(int fd) {
   return "[" + std::string(text) + "]:" + port;
 }
 
+struct Held {
+  bool holding = false;
+  std::vector<UnaryCall*> calls;
+};
+thread_local Held t_held;
+
 void set_cork(int fd, int on) { setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeof(on)); }
 
 }  // namespace
@@ -55,6 +61,19 @@ int Connections::find(std::string_view remote) const {
   return found == fd_by_remote_.end() ? kNone : found->second;
 }
 
+void HeldAnswers::begin() { t_held.holding = true; }
+
+void HeldAnswers::end() {
+  t_held.holding = false;
+  Outbox::send(t_held.calls);
+}
+
+bool HeldAnswers::put(UnaryCall* call) {
+  if (!t_held.holding) return false;
+  t_held.calls.push_back(call);
+  return true;
+}
+
 bool Outbox::put(UnaryCall* call) {
   std::lock_guard lock(mutex_);
   if (!open_) return false;
@@ -72,7 +91,7 @@ void Outbox::flush() {
     std::lock_guard lock(mutex_);
     sending_.swap(waiting_);
   }
-  send_all();
+  send(sending_);
 }
 
 void Outbox::close() {
@@ -85,25 +104,25 @@ void Outbox::close() {
       }
       sending_.swap(waiting_);
     }
-    send_all();
+    send(sending_);
   }
 }
 
-void Outbox::send_all() {
+void Outbox::send(std::vector<UnaryCall*>& answers) {
   const auto by_socket = [](const UnaryCall* a, const UnaryCall* b) {
     return a->socket() < b->socket();
   };
-  if (sending_.size() > 2) std::stable_sort(sending_.begin(), sending_.end(), by_socket);
-  for (size_t begin = 0; begin < sending_.size();) {
-    const int fd = sending_[begin]->socket();
+  if (answers.size() > 2) std::stable_sort(answers.begin(), answers.end(), by_socket);
+  for (size_t begin = 0; begin < answers.size();) {
+    const int fd = answers[begin]->socket();
     size_t end = begin + 1;
-    while (end < sending_.size() && sending_[end]->socket() == fd) ++end;
+    while (end < answers.size() && answers[end]->socket() == fd) ++end;
     const bool corked = end - begin > 1 && fd != Connections::kNone;
     if (corked) set_cork(fd, 1);
-    for (; begin < end; ++begin) sending_[begin]->send_from_outbox();
+    for (; begin < end; ++begin) answers[begin]->send_from_outbox();
     if (corked) set_cork(fd, 0);
   }
-  sending_.clear();
+  answers.clear();
 }
 
 }  // namespace mortise::transport_grpc

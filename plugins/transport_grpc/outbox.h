@@ -5,7 +5,7 @@
 // cost of a call. While a worker handles a burst of events, the answers of its calls are put in its
 // outbox; at the end of the burst they are sent connection by connection, with the socket corked
 // meanwhile if there are several. While the worker waits for events there is nothing to gain, and
-// whoever has an answer sends it at once.
+// whoever has an answer sends it at once, unless the host says that it brings many (HeldAnswers).
 #pragma once
 
 #include <mutex>
@@ -42,6 +42,15 @@ class Connections {
   std::unordered_map<int, std::string> remote_by_fd_;
 };
 
+// Answers that a thread of the host brings between answers_begin() and answers_end().
+class HeldAnswers {
+ public:
+  static void begin();
+  static void end();
+  // True if the calling thread holds its answers; end() then has a reference of the call's.
+  static bool put(UnaryCall* call);
+};
+
 class Outbox {
  public:
   // True if the worker is going to send the call's answer; it then has a reference of the call's.
@@ -55,8 +64,10 @@ class Outbox {
   // Sends what there is, and takes no more.
   void close();
 
+  // Sends the answers connection by connection, and empties the list. Any thread.
+  static void send(std::vector<UnaryCall*>& answers);
+
  private:
-  void send_all();
 
   std::mutex mutex_;
   bool open_ = false;                // Guarded by mutex_.

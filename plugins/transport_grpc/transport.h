@@ -36,6 +36,8 @@ class Transport {
   sdk::Status start();
   sdk::Status adopt(const mortise_connection& connection);
   void drain(uint64_t timeout_ns);
+  void answers_begin() { HeldAnswers::begin(); }
+  void answers_end() { HeldAnswers::end(); }
 
  private:
   struct WorkerThread {

@@ -82,7 +82,7 @@ void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_
 void UnaryCall::answer(bool with_close) {
   with_close_ = with_close;
   ref();
-  if (worker_.outbox.put(this)) return;
+  if (HeldAnswers::put(this) || worker_.outbox.put(this)) return;
   send();
   unref();
 }

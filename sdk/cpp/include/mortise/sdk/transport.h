@@ -9,6 +9,8 @@
 //     Status start();
 //     Status adopt(const mortise_connection& connection);  // owns connection.fd, also on failure
 //     void drain(uint64_t timeout_ns);
+//     void answers_begin();  // optional, with answers_end()
+//     void answers_end();
 //   };
 //
 // The destructor is destroy(). An exception out of a function without a status ends the process, as
@@ -55,6 +57,8 @@ struct TransportTrampolines {
     self_of(p).drain(timeout_ns);
   }
   static void destroy(mortise_transport* p) noexcept { delete &self_of(p); }
+  static void answers_begin(mortise_transport* p) noexcept { self_of(p).answers_begin(); }
+  static void answers_end(mortise_transport* p) noexcept { self_of(p).answers_end(); }
 };
 
 }  // namespace detail
@@ -70,6 +74,10 @@ constexpr mortise_transport_v1 transport_table() {
   table.adopt = &T::adopt;
   table.drain = &T::drain;
   table.destroy = &T::destroy;
+  if constexpr (requires(Transport& t) { t.answers_begin(); }) {
+    table.answers_begin = &T::answers_begin;
+    table.answers_end = &T::answers_end;
+  }
   return table;
 }
 
