@@ -11,14 +11,29 @@ function(mortise_include_root target folder)
   set(MORTISE_INCLUDE_ROOT ${root} PARENT_SCOPE)
 endfunction()
 
-function(mortise_precompile target)
-  if(MORTISE_PCH AND ARGN)
-    target_precompile_headers(${target} PRIVATE ${ARGN})
-  endif()
-endfunction()
-
 set(MORTISE_STD_HEADERS <algorithm> <atomic> <chrono> <cstdint> <cstring> <functional> <map> <memory>
     <mutex> <optional> <span> <string> <string_view> <thread> <unordered_map> <utility> <vector>)
+
+# One precompiled header for all libraries and one for all tests: a header for each target would take longer
+# to compile than it saves. Executables are compiled with other flags than libraries, so each kind has its own.
+if(MORTISE_PCH)
+  file(WRITE ${CMAKE_BINARY_DIR}/pch/library.cc "")
+  file(WRITE ${CMAKE_BINARY_DIR}/pch/test.cc "int main() {}\n")
+  add_library(mortise_pch_library STATIC ${CMAKE_BINARY_DIR}/pch/library.cc)
+  target_precompile_headers(mortise_pch_library PRIVATE ${MORTISE_STD_HEADERS})
+  add_executable(mortise_pch_test ${CMAKE_BINARY_DIR}/pch/test.cc)
+  target_link_libraries(mortise_pch_test PRIVATE GTest::gtest)
+  target_precompile_headers(mortise_pch_test PRIVATE <gtest/gtest.h> ${MORTISE_STD_HEADERS})
+  set_target_properties(mortise_pch_test PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/pch)
+endif()
+
+# Gives a library the precompiled header.
+function(mortise_precompile target)
+  get_target_property(type ${target} TYPE)
+  if(MORTISE_PCH AND NOT type STREQUAL "EXECUTABLE")
+    target_precompile_headers(${target} REUSE_FROM mortise_pch_library)
+  endif()
+endfunction()
 
 # mortise_host_library(wal SOURCES a.cc b.cc DEPS mortise_host_base ...)
 # makes mortise_host_wal out of host/wal.
@@ -29,7 +44,7 @@ function(mortise_host_library name)
   mortise_include_root(${target} host/${name})
   target_include_directories(${target} PUBLIC ${MORTISE_INCLUDE_ROOT})
   target_link_libraries(${target} PUBLIC ${ARG_DEPS} PRIVATE ${ARG_PRIVATE_DEPS})
-  mortise_precompile(${target} ${MORTISE_STD_HEADERS})
+  mortise_precompile(${target})
 endfunction()
 
 # mortise_plugin(backend_lmdb SOURCES ... DEPS ...) makes plugins/backend_lmdb.so. A plugin sees the
@@ -59,7 +74,9 @@ function(mortise_test name)
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest GTest::gmock GTest::gtest_main Threads::Threads)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  mortise_precompile(${name} <gtest/gtest.h> ${MORTISE_STD_HEADERS})
+  if(MORTISE_PCH)
+    target_precompile_headers(${name} REUSE_FROM mortise_pch_test)
+  endif()
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)

@@ -1,0 +1,56 @@
+#include "host/server/log.h"
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "gtest/gtest.h"
+
+namespace mortise::server {
+namespace {
+
+TEST(Log, WritesEtcdsFieldsInTheirOrder) {
+  EXPECT_EQ(json_line(Level::kInfo, "2026-01-02T03:04:05.000006Z", "server/main.cc:7", "hello",
+                      {{"name", "m1"}, {"count", 3}, {"on", true}, {"urls", std::vector<std::string>{"a", "b"}}}),
+            R"({"level":"info","ts":"2026-01-02T03:04:05.000006Z","caller":"server/main.cc:7",)"
+            R"("msg":"hello","name":"m1","count":3,"on":true,"urls":["a","b"]})");
+}
+
+TEST(Log, EveryLineIsJsonWhateverIsInIt) {
+  std::string hostile = "quote\" back\\slash\n\t\x01 caf\xc3\xa9 bad\xff\xc3 end\xe2\x82";
+  std::string line = json_line(Level::kWarn, "t", "c", hostile, {{hostile, hostile}});
+  auto parsed = nlohmann::json::parse(line, nullptr, false);
+  ASSERT_FALSE(parsed.is_discarded()) << line;
+  EXPECT_EQ(line.find('\n'), std::string::npos);
+  EXPECT_EQ(parsed["level"], "warn");
+}
+
+TEST(Log, KeepsLinesBelowItsLevelOutOfTheFile) {
+  char path[] = "/tmp/mortise-log-XXXXXX";
+  int fd = ::mkstemp(path);
+  ASSERT_GE(fd, 0);
+  ::close(fd);
+  {
+    auto log = Log::open({"warn", "console", {path}});
+    ASSERT_TRUE(log.ok());
+    (*log)->info("not this");
+    (*log)->warn("but this", {{"why", "level"}});
+  }
+  std::ifstream file(path);
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  std::filesystem::remove(path);
+  EXPECT_EQ(text.find("not this"), std::string::npos);
+  EXPECT_NE(text.find("\twarn\t"), std::string::npos);
+  EXPECT_NE(text.find("but this\t{\"why\":\"level\"}"), std::string::npos);
+}
+
+TEST(Log, NamesAnOutputThatCannotBeOpened) {
+  auto log = Log::open({"info", "json", {"/proc/nowhere/x.log"}});
+  ASSERT_FALSE(log.ok());
+  EXPECT_NE(log.status().message().find("/proc/nowhere"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace mortise::server
