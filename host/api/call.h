@@ -41,7 +41,8 @@ class Call {
 
   void reply(ByteBuffer&& response) {
     report_if_slow(response.size());
-    std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}), rpc::to_buffer(std::move(response)));
+    std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}),
+                                  rpc::to_buffer(std::move(response)));
   }
   void fail(const RpcStatus& status) {
     report_if_slow(0);
@@ -49,7 +50,9 @@ class Call {
                                   rpc::to_bytes(status.message()), mortise_buffer{});
   }
   // The server's own failure, which has no row in etcd's table.
-  void fail(const Status& status) { fail(RpcStatus(RpcCode::kUnknown, "etcdserver: " + status.message())); }
+  void fail(const Status& status) {
+    fail(RpcStatus(RpcCode::kUnknown, "etcdserver: " + status.message()));
+  }
 
  private:
   void report_if_slow(size_t response_bytes) {

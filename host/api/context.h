@@ -1,4 +1,5 @@
-// What the handlers of RPCs work with. Made by host/server; everything in it outlives the last call.
+// What the handlers of RPCs work with. Made by host/server; everything in it outlives the last
+// call.
 #pragma once
 
 #include <functional>
@@ -20,8 +21,10 @@ namespace mortise::api {
 class Node {
  public:
   virtual ~Node() = default;
-  // Logs a request; the waiter is completed when it is applied or has failed, maybe before this returns.
-  virtual void propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) = 0;
+  // Logs a request; the waiter is completed when it is applied or has failed, maybe before this
+  // returns.
+  virtual void propose(uint32_t field, std::string_view request,
+                       std::unique_ptr<apply::Waiter> waiter) = 0;
   // Ok if reads of the local store are linearizable now.
   virtual RpcStatus check_linearizable() const = 0;
   // Calls done(true) once the rows of the compaction at `revision` are gone.

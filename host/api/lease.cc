@@ -75,9 +75,10 @@ void lease_leases(Call call) {
 
 namespace {
 
-// Answers keep-alives in the order they came. One that waits for the end of an expired lease holds up those
-// behind it, as in etcd; the client's window bounds how many wait.
-class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from_this<KeepAliveStream> {
+// Answers keep-alives in the order they came. One that waits for the end of an expired lease holds
+// up those behind it, as in etcd; the client's window bounds how many wait.
+class KeepAliveStream : public rpc::ServerStream,
+                        public std::enable_shared_from_this<KeepAliveStream> {
  public:
   static constexpr uint64_t kWindowBytes = 64 << 10;
   static constexpr uint64_t kMessageCost = 32;  // So that tiny messages count, too.
@@ -122,14 +123,14 @@ class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from
   void pump(std::unique_lock<std::mutex>& lock) {
     while (!ended_ && !blocked_ && !waiting_.empty() && credit_ > 0) {
       Request request = waiting_.front();
-      // Before the renewal, so that a client never sees a renewal at a revision at which the lease was gone.
+      // Before the renewal, so that a client never sees a renewal at a revision at which the lease
+      // was gone.
       int64_t revision = context_.node->revision();
       int64_t ttl = 0;
       RpcStatus linearizable = context_.node->check_linearizable();
       if (!linearizable.ok()) return end(lock, linearizable);
-      auto renewal = context_.lessor->renew(request.id, &ttl, [self = shared_from_this()] {
-        self->unblock();
-      });
+      auto renewal = context_.lessor->renew(request.id, &ttl,
+                                            [self = shared_from_this()] { self->unblock(); });
       if (renewal == lease::Lessor::Renewal::kExpired) {
         blocked_ = true;
         return;
@@ -157,7 +158,8 @@ class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from
     if (ended_) return;
     ended_ = true;
     auto self = std::move(self_);
-    // The transport holds the end back while it is inside one of our functions, which may wait for the lock.
+    // The transport holds the end back while it is inside one of our functions, which may wait for
+    // the lock.
     lock.unlock();
     client_.end(status);
   }
@@ -175,7 +177,8 @@ class KeepAliveStream : public rpc::ServerStream, public std::enable_shared_from
 
 }  // namespace
 
-rpc::ServerStream* lease_keep_alive(const Context& context, const rpc::ClientStream& client, RpcStatus*) {
+rpc::ServerStream* lease_keep_alive(const Context& context, const rpc::ClientStream& client,
+                                    RpcStatus*) {
   auto stream = std::make_shared<KeepAliveStream>(context, client);
   stream->start();
   return stream.get();

@@ -26,7 +26,8 @@ ByteBuffer respond(const Context& context, int64_t revision, std::string_view bo
 void run_long(Call call, void (*task)(Call)) {
   auto shared = std::make_shared<Call>(std::move(call));
   Node* node = shared->context().node;
-  if (!node->run_long([shared, task] { task(std::move(*shared)); })) shared->fail(rpc_errors::kStopped);
+  if (!node->run_long([shared, task] { task(std::move(*shared)); }))
+    shared->fail(rpc_errors::kStopped);
 }
 
 void hash_kv_now(Call call) {

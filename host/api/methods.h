@@ -1,4 +1,5 @@
-// Every RPC of the server, with its paths and its handler. What a transport sees is made from this table.
+// Every RPC of the server, with its paths and its handler. What a transport sees is made from this
+// table.
 #pragma once
 
 #include <span>
@@ -13,8 +14,8 @@ namespace mortise::api {
 
 using UnaryHandler = void (*)(Call call);
 // Null with the reason in *refused if the stream cannot be had.
-using StreamHandler = rpc::ServerStream* (*)(const Context& context, const rpc::ClientStream& client,
-                                             RpcStatus* refused);
+using StreamHandler = rpc::ServerStream* (*)(const Context& context,
+                                             const rpc::ClientStream& client, RpcStatus* refused);
 
 struct MethodEntry {
   mortise_method_kind kind;

@@ -26,12 +26,14 @@ RpcStatus not_served(const MethodEntry& method) {
 
 }  // namespace
 
-void Service::set_resolver(Service* (*service_of)(const mortise_host* host)) { g_service_of = service_of; }
+void Service::set_resolver(Service* (*service_of)(const mortise_host* host)) {
+  g_service_of = service_of;
+}
 
 Service::Service(const Context& context, const TransportSettings& settings) : context_(context) {
   for (const MethodEntry& entry : methods()) {
-    methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind, entry.grpc_path,
-                                      entry.http_paths.data()});
+    methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind,
+                                      entry.grpc_path, entry.http_paths.data()});
   }
   table_.struct_size = sizeof table_;
   table_.method_count = static_cast<uint32_t>(methods_.size());
@@ -61,9 +63,9 @@ RpcStatus Service::admit(const mortise_caller& caller) const {
   return RpcStatus();
 }
 
-mortise_status Service::call(const mortise_host* host, uint32_t method, const mortise_caller* caller,
-                             mortise_buffer request, mortise_done_fn done, void* context,
-                             mortise_call** out) {
+mortise_status Service::call(const mortise_host* host, uint32_t method,
+                             const mortise_caller* caller, mortise_buffer request,
+                             mortise_done_fn done, void* context, mortise_call** out) {
   rpc::Payload payload(request);
   Service* self = g_service_of(host);
   if (out != nullptr) *out = nullptr;  // What reached the log goes on; there is nothing to cancel.
@@ -76,8 +78,8 @@ mortise_status Service::call(const mortise_host* host, uint32_t method, const mo
     refuse(done, context, admitted);
     return MORTISE_OK;
   }
-  entry.unary(Call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
-                   context));
+  entry.unary(Call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)),
+                   done, context));
   return MORTISE_OK;
 }
 
@@ -95,8 +97,9 @@ class RefusedStream : public rpc::ServerStream {
 }  // namespace
 
 mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
-                                    const mortise_caller* caller, const mortise_stream_events* events,
-                                    void* context, mortise_stream** out) {
+                                    const mortise_caller* caller,
+                                    const mortise_stream_events* events, void* context,
+                                    mortise_stream** out) {
   Service* self = g_service_of(host);
   if (!self->serving_) return MORTISE_E_STOPPED;
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;

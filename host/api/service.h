@@ -22,8 +22,8 @@ struct TransportSettings {
 class Service {
  public:
   Service(const Context& context, const TransportSettings& settings);
-  // `service_of` finds the Service again from the host object that a transport was given; `on_drained` is
-  // told of transports that have drained.
+  // `service_of` finds the Service again from the host object that a transport was given;
+  // `on_drained` is told of transports that have drained.
   const mortise_host_rpc_v1* table() const { return &table_; }
 
   static void set_resolver(Service* (*service_of)(const mortise_host* host));
@@ -36,12 +36,13 @@ class Service {
   void stop_serving() { serving_ = false; }
 
  private:
-  static mortise_status call(const mortise_host* host, uint32_t method, const mortise_caller* caller,
-                             mortise_buffer request, mortise_done_fn done, void* context,
-                             mortise_call** out);
+  static mortise_status call(const mortise_host* host, uint32_t method,
+                             const mortise_caller* caller, mortise_buffer request,
+                             mortise_done_fn done, void* context, mortise_call** out);
   static mortise_status stream_open(const mortise_host* host, uint32_t method,
-                                    const mortise_caller* caller, const mortise_stream_events* events,
-                                    void* context, mortise_stream** out);
+                                    const mortise_caller* caller,
+                                    const mortise_stream_events* events, void* context,
+                                    mortise_stream** out);
   static void transport_drained(const mortise_host* host);
   RpcStatus admit(const mortise_caller& caller) const;
 

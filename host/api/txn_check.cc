@@ -10,7 +10,8 @@ namespace {
 constexpr int64_t kPutOverheadBytes = 256;
 
 RpcStatus check_txn_fields(const wire::TxnRequest& txn, int64_t ops_max) {
-  auto ops = static_cast<int64_t>(std::max({txn.compare.size(), txn.success.size(), txn.failure.size()}));
+  auto ops =
+      static_cast<int64_t>(std::max({txn.compare.size(), txn.success.size(), txn.failure.size()}));
   if (ops > ops_max) return rpc_errors::kTooManyOps;
   for (const wire::Compare& c : txn.compare) {
     if (c.key.empty()) return rpc_errors::kEmptyKey;
@@ -45,7 +46,8 @@ struct Writes {
   std::set<std::string_view> puts;
   std::vector<Interval> deletes;
   bool deletes_key(std::string_view k) const {
-    return std::any_of(deletes.begin(), deletes.end(), [&](const Interval& i) { return i.contains(k); });
+    return std::any_of(deletes.begin(), deletes.end(),
+                       [&](const Interval& i) { return i.contains(k); });
   }
 };
 
@@ -55,7 +57,8 @@ bool collect_writes(const Ops& ops, Writes* writes);
 // Puts of a nested txn join those of its parent; its two branches never both run.
 bool collect_nested(const wire::TxnRequest& txn, Writes* writes) {
   Writes then_writes, else_writes;
-  if (!collect_writes(txn.success, &then_writes) || !collect_writes(txn.failure, &else_writes)) return false;
+  if (!collect_writes(txn.success, &then_writes) || !collect_writes(txn.failure, &else_writes))
+    return false;
   for (std::string_view k : then_writes.puts) {
     if (writes->puts.contains(k) || writes->deletes_key(k)) return false;
   }
@@ -150,7 +153,8 @@ int64_t txn_cost(const wire::TxnRequest& txn) {
     int64_t sum = 0;
     for (const wire::RequestOp& op : ops) {
       if (auto* put = std::get_if<wire::PutRequest>(&op)) sum += put_cost(*put);
-      if (auto* inner = std::get_if<std::unique_ptr<wire::TxnRequest>>(&op)) sum += txn_cost(**inner);
+      if (auto* inner = std::get_if<std::unique_ptr<wire::TxnRequest>>(&op))
+        sum += txn_cost(**inner);
     }
     return sum;
   };

@@ -1,5 +1,5 @@
-// Bump allocation for bytes that live and die together. Not thread-safe; views stay valid until the arena
-// is destroyed.
+// Bump allocation for bytes that live and die together. Not thread-safe; views stay valid until the
+// arena is destroyed.
 #pragma once
 
 #include <cstddef>

@@ -1,5 +1,5 @@
-// A growing byte buffer on malloc: large ones grow by moving pages, not bytes, so a big response is held once.
-// Move-only; release() hands the memory to somebody who will free() it.
+// A growing byte buffer on malloc: large ones grow by moving pages, not bytes, so a big response is
+// held once. Move-only; release() hands the memory to somebody who will free() it.
 #pragma once
 
 #include <cstdlib>

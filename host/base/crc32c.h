@@ -1,4 +1,5 @@
-// CRC-32 Castagnoli, as the WAL, HashKV and etcd's files use it. Continues from `crc`; start with 0.
+// CRC-32 Castagnoli, as the WAL, HashKV and etcd's files use it. Continues from `crc`; start with
+// 0.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +9,8 @@
 namespace mortise {
 
 uint32_t crc32c(uint32_t crc, const void* data, size_t size);
-inline uint32_t crc32c(uint32_t crc, std::string_view bytes) { return crc32c(crc, bytes.data(), bytes.size()); }
+inline uint32_t crc32c(uint32_t crc, std::string_view bytes) {
+  return crc32c(crc, bytes.data(), bytes.size());
+}
 
 }  // namespace mortise

@@ -1,5 +1,5 @@
-// The errors that clients see: etcd's table of codes and texts, in one place. The source is the table of
-// etcd 3.7's API; a client library matches on the text, so each is part of the interface.
+// The errors that clients see: etcd's table of codes and texts, in one place. The source is the
+// table of etcd 3.7's API; a client library matches on the text, so each is part of the interface.
 #pragma once
 
 #include <cstdint>
@@ -55,15 +55,21 @@ constexpr RpcError kEmptyKey{RpcCode::kInvalidArgument, "etcdserver: key is not 
 constexpr RpcError kKeyNotFound{RpcCode::kInvalidArgument, "etcdserver: key not found"};
 constexpr RpcError kValueProvided{RpcCode::kInvalidArgument, "etcdserver: value is provided"};
 constexpr RpcError kLeaseProvided{RpcCode::kInvalidArgument, "etcdserver: lease is provided"};
-constexpr RpcError kTooManyOps{RpcCode::kInvalidArgument, "etcdserver: too many operations in txn request"};
-constexpr RpcError kDuplicateKey{RpcCode::kInvalidArgument, "etcdserver: duplicate key given in txn request"};
-constexpr RpcError kInvalidClientApiVersion{RpcCode::kInvalidArgument, "etcdserver: invalid client api version"};
+constexpr RpcError kTooManyOps{RpcCode::kInvalidArgument,
+                               "etcdserver: too many operations in txn request"};
+constexpr RpcError kDuplicateKey{RpcCode::kInvalidArgument,
+                                 "etcdserver: duplicate key given in txn request"};
+constexpr RpcError kInvalidClientApiVersion{RpcCode::kInvalidArgument,
+                                            "etcdserver: invalid client api version"};
 constexpr RpcError kInvalidSortOption{RpcCode::kInvalidArgument, "etcdserver: invalid sort option"};
 constexpr RpcError kRequestTooLarge{RpcCode::kInvalidArgument, "etcdserver: request is too large"};
-constexpr RpcError kCompacted{RpcCode::kOutOfRange, "etcdserver: mvcc: required revision has been compacted"};
-constexpr RpcError kFutureRevision{RpcCode::kOutOfRange, "etcdserver: mvcc: required revision is a future revision"};
+constexpr RpcError kCompacted{RpcCode::kOutOfRange,
+                              "etcdserver: mvcc: required revision has been compacted"};
+constexpr RpcError kFutureRevision{RpcCode::kOutOfRange,
+                                   "etcdserver: mvcc: required revision is a future revision"};
 constexpr RpcError kLeaseTtlTooLarge{RpcCode::kOutOfRange, "etcdserver: too large lease TTL"};
-constexpr RpcError kNoSpace{RpcCode::kResourceExhausted, "etcdserver: mvcc: database space exceeded"};
+constexpr RpcError kNoSpace{RpcCode::kResourceExhausted,
+                            "etcdserver: mvcc: database space exceeded"};
 // etcd declares ResourceExhausted, but what goes over the wire is Unknown.
 constexpr RpcError kTooManyRequests{RpcCode::kUnknown, "etcdserver: too many requests"};
 constexpr RpcError kLeaseNotFound{RpcCode::kNotFound, "etcdserver: requested lease not found"};
@@ -71,7 +77,8 @@ constexpr RpcError kLeaseExists{RpcCode::kFailedPrecondition, "etcdserver: lease
 constexpr RpcError kMemberNotFound{RpcCode::kNotFound, "etcdserver: member not found"};
 constexpr RpcError kNotLeader{RpcCode::kFailedPrecondition, "etcdserver: not leader"};
 constexpr RpcError kNotCapable{RpcCode::kFailedPrecondition, "etcdserver: not capable"};
-constexpr RpcError kAuthNotEnabled{RpcCode::kFailedPrecondition, "etcdserver: authentication is not enabled"};
+constexpr RpcError kAuthNotEnabled{RpcCode::kFailedPrecondition,
+                                   "etcdserver: authentication is not enabled"};
 constexpr RpcError kNoLeader{RpcCode::kUnavailable, "etcdserver: no leader"};
 constexpr RpcError kLeaderChanged{RpcCode::kUnavailable, "etcdserver: leader changed"};
 constexpr RpcError kStopped{RpcCode::kUnavailable, "etcdserver: server stopped"};
@@ -80,7 +87,8 @@ constexpr RpcError kCorrupt{RpcCode::kDataLoss, "etcdserver: corrupt cluster"};
 constexpr RpcError kWatchCanceled{RpcCode::kCanceled, "etcdserver: watch canceled"};
 constexpr RpcError kRequestCanceled{RpcCode::kCanceled, "etcdserver: request canceled"};
 constexpr RpcError kContextCanceled{RpcCode::kCanceled, "context canceled"};
-constexpr RpcError kContextDeadlineExceeded{RpcCode::kDeadlineExceeded, "context deadline exceeded"};
+constexpr RpcError kContextDeadlineExceeded{RpcCode::kDeadlineExceeded,
+                                            "context deadline exceeded"};
 constexpr RpcError kProposalDropped{RpcCode::kUnknown, "raft proposal dropped"};
 constexpr RpcError kUnknownMethod{RpcCode::kUnknown, "etcdserver: unknown method"};
 

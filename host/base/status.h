@@ -1,5 +1,6 @@
-// Errors of the environment: a file that cannot be read, a plugin that fails, a bad option. Errors that
-// a client sees are host/api's RpcError; bugs are MORTISE_CHECK (check.h). Nothing of ours throws.
+// Errors of the environment: a file that cannot be read, a plugin that fails, a bad option. Errors
+// that a client sees are host/api's RpcError; bugs are MORTISE_CHECK (check.h). Nothing of ours
+// throws.
 #pragma once
 
 #include <memory>
@@ -14,7 +15,7 @@ namespace mortise {
 enum class StatusCode : uint8_t {
   kOk = 0,
   kNotFound,
-  kInvalid,     // The caller's input is wrong; nothing was changed.
+  kInvalid,  // The caller's input is wrong; nothing was changed.
   kIo,
   kNoSpace,
   kCorruption,  // Stored data failed a check.
@@ -28,7 +29,8 @@ class [[nodiscard]] Status {
  public:
   Status() = default;
   Status(StatusCode code, std::string message)
-      : rep_(code == StatusCode::kOk ? nullptr : std::make_unique<Rep>(Rep{code, std::move(message)})) {}
+      : rep_(code == StatusCode::kOk ? nullptr
+                                     : std::make_unique<Rep>(Rep{code, std::move(message)})) {}
   Status(const Status& other) : rep_(other.rep_ ? std::make_unique<Rep>(*other.rep_) : nullptr) {}
   Status& operator=(const Status& other) {
     if (this != &other) rep_ = other.rep_ ? std::make_unique<Rep>(*other.rep_) : nullptr;
@@ -65,8 +67,8 @@ Status errno_status(int os_errno, std::string what);
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                 // NOLINT(google-explicit-constructor)
-  Result(Status status) : status_(std::move(status)) {          // NOLINT(google-explicit-constructor)
+  Result(T value) : value_(std::move(value)) {}         // NOLINT(google-explicit-constructor)
+  Result(Status status) : status_(std::move(status)) {  // NOLINT(google-explicit-constructor)
     MORTISE_CHECK(!status_.ok(), "a Result without value needs an error");
   }
   bool ok() const { return value_.has_value(); }
@@ -94,10 +96,9 @@ class [[nodiscard]] Result {
 }  // namespace mortise
 
 // Returns the status of `expr` from the enclosing function unless it is ok.
-#define MORTISE_RETURN_IF_ERROR(expr)                        \
-  do {                                                       \
-    if (auto mortise_status_ = (expr); !mortise_status_.ok()) \
-      return mortise_status_;                                \
+#define MORTISE_RETURN_IF_ERROR(expr)                                                 \
+  do {                                                                                \
+    if (auto mortise_status_ = (expr); !mortise_status_.ok()) return mortise_status_; \
   } while (0)
 
 #define MORTISE_CONCAT_INNER(a, b) a##b

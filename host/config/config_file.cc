@@ -208,22 +208,18 @@ class FileReader {
   Result<Data> convert(const Option& option, int index, const std::string& key,
                        const YAML::Node& node) {
     switch (option.kind) {
-      case Kind::kBool:
-        return bool_of(key, node);
+      case Kind::kBool: return bool_of(key, node);
       case Kind::kInt:
       case Kind::kUint:
       case Kind::kUint32:
-      case Kind::kDuration:
-        return number_of(option, key, node);
+      case Kind::kDuration: return number_of(option, key, node);
       case Kind::kList:
-      case Kind::kSet:
-        return list_of(option, key, node);
+      case Kind::kSet: return list_of(option, key, node);
       case Kind::kOptions: {
         MORTISE_ASSIGN_OR_RETURN(std::string json, options_of(key, node));
         return Data(std::move(json));
       }
-      default:
-        break;
+      default: break;
     }
     MORTISE_ASSIGN_OR_RETURN(const std::string text, string_of(key, node));
     if (option.kind == Kind::kString || option.kind == Kind::kV2Stages) return Data(text);

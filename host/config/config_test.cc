@@ -462,17 +462,12 @@ std::string other_value(const Option& option) {
   };
   if (const auto found = kSpecial.find(option.name); found != kSpecial.end()) return found->second;
   switch (option.kind) {
-    case Kind::kBool:
-      return option.default_text == "true" ? "false" : "true";
+    case Kind::kBool: return option.default_text == "true" ? "false" : "true";
     case Kind::kInt:
-    case Kind::kUint:
-      return "7";
-    case Kind::kDuration:
-      return "7s";
-    case Kind::kOrigins:
-      return "http://h:1";
-    default:
-      return "other";
+    case Kind::kUint: return "7";
+    case Kind::kDuration: return "7s";
+    case Kind::kOrigins: return "http://h:1";
+    default: return "other";
   }
 }
 

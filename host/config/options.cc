@@ -77,55 +77,35 @@ Result<Data> parse_gates(std::string_view text, const Data& current) {
 
 Result<Data> parse_data(Kind kind, std::string_view text, const Data& current) {
   switch (kind) {
-    case Kind::kString:
-      return Data(std::string(text));
-    case Kind::kBool:
-      return to_data(parse_bool(text));
-    case Kind::kInt:
-      return to_data(parse_int(text));
-    case Kind::kUint:
-      return to_data(parse_uint(text));
-    case Kind::kUint32:
-      return parse_u32(text);
-    case Kind::kDuration:
-      return parse_flag_duration(text);
-    case Kind::kUrls:
-      return parse_url_set(text, current);
-    case Kind::kOrigins:
-      return parse_origins(text);
-    case Kind::kList:
-      return Data(split(text, ','));
+    case Kind::kString: return Data(std::string(text));
+    case Kind::kBool: return to_data(parse_bool(text));
+    case Kind::kInt: return to_data(parse_int(text));
+    case Kind::kUint: return to_data(parse_uint(text));
+    case Kind::kUint32: return parse_u32(text);
+    case Kind::kDuration: return parse_flag_duration(text);
+    case Kind::kUrls: return parse_url_set(text, current);
+    case Kind::kOrigins: return parse_origins(text);
+    case Kind::kList: return Data(split(text, ','));
     case Kind::kSet:
-    case Kind::kHostSet:
-      return Data(unique_sorted(split(text, ',')));
-    case Kind::kClusterState:
-      return one_of(text, {"new", "existing"});
-    case Kind::kFallback:
-      return one_of(text, {"exit", "proxy"});
-    case Kind::kV2Stages:
-      return v2_stages(text);
-    case Kind::kGates:
-      return parse_gates(text, current);
-    case Kind::kOptions:
-      return to_data(parse_plugin_options(text));
-    case Kind::kIgnored:
-      return Data(std::string());
+    case Kind::kHostSet: return Data(unique_sorted(split(text, ',')));
+    case Kind::kClusterState: return one_of(text, {"new", "existing"});
+    case Kind::kFallback: return one_of(text, {"exit", "proxy"});
+    case Kind::kV2Stages: return v2_stages(text);
+    case Kind::kGates: return parse_gates(text, current);
+    case Kind::kOptions: return to_data(parse_plugin_options(text));
+    case Kind::kIgnored: return Data(std::string());
   }
   return internal_error("an option of unknown kind");
 }
 
 Data empty_data(Kind kind) {
   switch (kind) {
-    case Kind::kUrls:
-      return UrlList();
+    case Kind::kUrls: return UrlList();
     case Kind::kList:
     case Kind::kSet:
-    case Kind::kHostSet:
-      return StringList();
-    case Kind::kGates:
-      return GateMap();
-    default:
-      return std::string();
+    case Kind::kHostSet: return StringList();
+    case Kind::kGates: return GateMap();
+    default: return std::string();
   }
 }
 
@@ -173,32 +153,19 @@ bool is_boolean_flag(const Option& option) {
 
 std::string_view group_title(Group group) {
   switch (group) {
-    case Group::kMember:
-      return "Member";
-    case Group::kClustering:
-      return "Clustering";
-    case Group::kSecurity:
-      return "Security";
-    case Group::kAuth:
-      return "Auth";
-    case Group::kMonitoring:
-      return "Profiling and monitoring";
-    case Group::kLogging:
-      return "Logging";
-    case Group::kTracing:
-      return "Distributed tracing";
-    case Group::kTuning:
-      return "Features and tuning";
-    case Group::kUnsafe:
-      return "Unsafe";
-    case Group::kPlugins:
-      return "Plugins";
-    case Group::kOther:
-      return "Other";
-    case Group::kIgnored:
-      return "Flags of the past";
-    case Group::kFileOnly:
-      return "Configuration file only";
+    case Group::kMember: return "Member";
+    case Group::kClustering: return "Clustering";
+    case Group::kSecurity: return "Security";
+    case Group::kAuth: return "Auth";
+    case Group::kMonitoring: return "Profiling and monitoring";
+    case Group::kLogging: return "Logging";
+    case Group::kTracing: return "Distributed tracing";
+    case Group::kTuning: return "Features and tuning";
+    case Group::kUnsafe: return "Unsafe";
+    case Group::kPlugins: return "Plugins";
+    case Group::kOther: return "Other";
+    case Group::kIgnored: return "Flags of the past";
+    case Group::kFileOnly: return "Configuration file only";
   }
   return "";
 }

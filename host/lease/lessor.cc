@@ -54,7 +54,8 @@ Status Lessor::load(const store::Reader& reader) {
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     int64_t id = 0, ttl = 0;
-    if (!decode_lease(value, &id, &ttl) || id == 0) return corruption("a stored lease is malformed");
+    if (!decode_lease(value, &id, &ttl) || id == 0)
+      return corruption("a stored lease is malformed");
     leases_[id].ttl = ttl;
   }
   return cursor.status();
@@ -68,7 +69,9 @@ RpcStatus Lessor::check_grant(int64_t id, int64_t ttl, int64_t* granted_ttl) con
   return RpcStatus();
 }
 
-Clock::time_point Lessor::full_time(int64_t ttl) const { return now_() + std::chrono::seconds(ttl); }
+Clock::time_point Lessor::full_time(int64_t ttl) const {
+  return now_() + std::chrono::seconds(ttl);
+}
 
 void Lessor::set_expiry(int64_t id, Lease* lease, Clock::time_point expiry) {
   by_expiry_.erase({lease->expiry, id});

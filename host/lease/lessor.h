@@ -1,9 +1,9 @@
-// Leases of this member: which exist, when they run out. Which keys hang on a lease is in the store, row by
-// row (keyspace lease_keys), so memory here is for leases only.
+// Leases of this member: which exist, when they run out. Which keys hang on a lease is in the
+// store, row by row (keyspace lease_keys), so memory here is for leases only.
 //
-// grant, revoke and load come from the apply thread and follow the log. Expiry is the leader's business: it
-// keeps time in memory, extends it on keep-alive without writing the log, and proposes a revocation when a
-// lease has run out. On a member that is not primary nothing expires.
+// grant, revoke and load come from the apply thread and follow the log. Expiry is the leader's
+// business: it keeps time in memory, extends it on keep-alive without writing the log, and proposes
+// a revocation when a lease has run out. On a member that is not primary nothing expires.
 //
 // Thread-safe; callbacks run without the lock.
 #pragma once
@@ -47,12 +47,14 @@ class Lessor {
   std::vector<std::function<void()>> revoke(int64_t id);
   bool exists(int64_t id) const;
 
-  // The leader takes over: every lease gets its full time, and `extend` on top for the change of leaders.
+  // The leader takes over: every lease gets its full time, and `extend` on top for the change of
+  // leaders.
   void promote(std::chrono::milliseconds extend);
   void demote();
 
   enum class Renewal { kRenewed, kUnknown, kExpired };
-  // Starts the TTL anew. kExpired: it has run out and is about to be revoked; `revoked` runs when it is.
+  // Starts the TTL anew. kExpired: it has run out and is about to be revoked; `revoked` runs when
+  // it is.
   Renewal renew(int64_t id, int64_t* ttl, std::function<void()> revoked);
 
   std::optional<LeaseInfo> info(int64_t id) const;
@@ -64,8 +66,8 @@ class Lessor {
  private:
   struct Lease {
     int64_t ttl = 0;
-    Clock::time_point expiry;        // Only if primary.
-    Clock::time_point not_before;    // Next time that expired() reports it.
+    Clock::time_point expiry;      // Only if primary.
+    Clock::time_point not_before;  // Next time that expired() reports it.
     std::vector<std::function<void()>> waiters;
   };
   Clock::time_point full_time(int64_t ttl) const;

@@ -18,7 +18,8 @@ TEST_F(LessorTest, RaisesShortTtlsAndRefusesBadGrants) {
   int64_t ttl = 0;
   EXPECT_TRUE(lessor_.check_grant(7, -5, &ttl).ok());
   EXPECT_EQ(ttl, 2);
-  EXPECT_EQ(lessor_.check_grant(7, kTtlSecondsMax + 1, &ttl).message(), "etcdserver: too large lease TTL");
+  EXPECT_EQ(lessor_.check_grant(7, kTtlSecondsMax + 1, &ttl).message(),
+            "etcdserver: too large lease TTL");
   lessor_.grant(7, 2);
   EXPECT_EQ(lessor_.check_grant(7, 5, &ttl).message(), "etcdserver: lease already exists");
   EXPECT_EQ(lessor_.check_grant(0, 5, &ttl).message(), "etcdserver: requested lease not found");
@@ -33,7 +34,8 @@ TEST_F(LessorTest, ExpiresOnlyOnThePrimaryAndNeverEarly) {
   EXPECT_TRUE(lessor_.expired(10, milliseconds(500)).empty());
   now_ += milliseconds(1);
   EXPECT_EQ(lessor_.expired(10, milliseconds(500)), std::vector<int64_t>{1});
-  EXPECT_TRUE(lessor_.expired(10, milliseconds(500)).empty()) << "reported again before the retry time";
+  EXPECT_TRUE(lessor_.expired(10, milliseconds(500)).empty())
+      << "reported again before the retry time";
   now_ += milliseconds(500);
   EXPECT_EQ(lessor_.expired(10, milliseconds(500)), std::vector<int64_t>{1});
 }

@@ -26,11 +26,10 @@ constexpr Member kBackend[] = {
     OPTIONAL(mortise_backend_v1, checkpoint),   OPTIONAL(mortise_backend_v1, replace),
 };
 constexpr Member kTransport[] = {
-    REQUIRED(mortise_transport_v1, create), REQUIRED(mortise_transport_v1, claims),
-    REQUIRED(mortise_transport_v1, start),  REQUIRED(mortise_transport_v1, adopt),
-    REQUIRED(mortise_transport_v1, drain),  REQUIRED(mortise_transport_v1, destroy),
-    OPTIONAL(mortise_transport_v1, answers_begin),
-    OPTIONAL(mortise_transport_v1, answers_end),
+    REQUIRED(mortise_transport_v1, create),        REQUIRED(mortise_transport_v1, claims),
+    REQUIRED(mortise_transport_v1, start),         REQUIRED(mortise_transport_v1, adopt),
+    REQUIRED(mortise_transport_v1, drain),         REQUIRED(mortise_transport_v1, destroy),
+    OPTIONAL(mortise_transport_v1, answers_begin), OPTIONAL(mortise_transport_v1, answers_end),
 };
 constexpr Member kWatch[] = {
     REQUIRED(mortise_watch_v1, create),  REQUIRED(mortise_watch_v1, add),

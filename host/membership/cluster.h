@@ -1,5 +1,5 @@
-// What this member knows of its cluster: the members and the cluster version. Changed by the apply thread as
-// the log says, read by any.
+// What this member knows of its cluster: the members and the cluster version. Changed by the apply
+// thread as the log says, read by any.
 #pragma once
 
 #include <map>
@@ -13,7 +13,8 @@ namespace mortise::membership {
 
 // Rows of the meta keyspace.
 constexpr std::string_view kClusterVersionKey = "cluster-version";
-constexpr std::string_view kIdentityKey = "identity";  // Member and cluster id, 8 bytes each, big endian.
+constexpr std::string_view kIdentityKey =
+    "identity";  // Member and cluster id, 8 bytes each, big endian.
 
 class Cluster {
  public:

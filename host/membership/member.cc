@@ -79,7 +79,9 @@ std::string encode_change_context(const ChangeContext& context) {
 
 Result<ChangeContext> decode_change_context(std::string_view text) {
   auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
-  auto bad = [&] { return corruption("a membership change has a malformed context: " + std::string(text)); };
+  auto bad = [&] {
+    return corruption("a membership change has a malformed context: " + std::string(text));
+  };
   if (!json.is_object() || !json.contains("id") || !json["id"].is_number_unsigned()) return bad();
   ChangeContext context;
   context.member.id = json["id"].get<uint64_t>();

@@ -1,5 +1,5 @@
-// Members of the cluster and their ids, computed as etcd computes them, so that a node started with the same
-// flags is the same member of the same cluster.
+// Members of the cluster and their ids, computed as etcd computes them, so that a node started with
+// the same flags is the same member of the same cluster.
 #pragma once
 
 #include <cstdint>

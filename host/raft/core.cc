@@ -30,13 +30,13 @@ Result<Core> Core::create(const Config& config, const LogView& log, uint64_t see
   HardState hard = log.initial_hard_state();
   const uint64_t base = log.first_index() - 1;
   const uint64_t last = log.last_index();
-  const std::string bounds = " outside the log [" + std::to_string(base) + ", " +
-                             std::to_string(last) + "]";
+  const std::string bounds =
+      " outside the log [" + std::to_string(base) + ", " + std::to_string(last) + "]";
   if (config.applied < base || config.applied > last) {
     return corruption("raft: applied index " + std::to_string(config.applied) + bounds);
   }
-  // The commit index need not be synced, so what is durable may lag behind what was applied; but only
-  // committed entries were ever applied.
+  // The commit index need not be synced, so what is durable may lag behind what was applied; but
+  // only committed entries were ever applied.
   hard.commit = std::max(hard.commit, config.applied);
   if (hard.commit > last) {
     return corruption("raft: commit index " + std::to_string(hard.commit) + bounds);

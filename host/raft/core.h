@@ -1,24 +1,27 @@
-// The raft state machine of one member, without thread, clock, file, socket or global. Equal calls in
-// equal order, with equal seed and log, give equal outputs.
+// The raft state machine of one member, without thread, clock, file, socket or global. Equal calls
+// in equal order, with equal seed and log, give equal outputs.
 //
 // The caller (the host's raft thread) calls step() and tick() as events come; while has_ready(), it
 // takes ready() and then:
 //   1. Sends `messages` at any time; they promise nothing about local durability.
-//   2. Writes snapshot, entries, hard_state to the WAL in order of `number` (writing entry i drops any
+//   2. Writes snapshot, entries, hard_state to the WAL in order of `number` (writing entry i drops
+//   any
 //      older entry >= i), syncs if must_sync, puts them into the LogView, and calls
 //      advance({.persisted = number}). A Ready without writes may be acknowledged together with a
 //      later one, never before an earlier one.
-//   3. Only then (earlier Readys written too) sends `messages_after_persist`, which promise that write.
+//   3. Only then (earlier Readys written too) sends `messages_after_persist`, which promise that
+//   write.
 //   4. Applies `snapshot`, then `committed` in order, with apply_membership() for each membership
 //      entry, and calls advance({.applied = last index}). Steps 2 and 4 of different Readys may
-//      overlap, and several Readys may be in flight; a later Ready never repeats what an earlier gave.
+//      overlap, and several Readys may be in flight; a later Ready never repeats what an earlier
+//      gave.
 //
-// Example, one voter: campaign() gives Ready 1 {hard_state term 2, vote 1}; advance({.persisted = 1})
-// makes it leader and Ready 2 holds its empty entry; advance({.persisted = 2}) commits that, and
-// Ready 3 holds hard_state with the commit index, and the entry in `committed`.
+// Example, one voter: campaign() gives Ready 1 {hard_state term 2, vote 1}; advance({.persisted =
+// 1}) makes it leader and Ready 2 holds its empty entry; advance({.persisted = 2}) commits that,
+// and Ready 3 holds hard_state with the commit index, and the entry in `committed`.
 //
-// Threads: compatible; one thread calls it. Ownership: the LogView outlives the Core; a Ready is the
-// caller's. Errors: Status, and then nothing was changed. Invariants, checked in every build:
+// Threads: compatible; one thread calls it. Ownership: the LogView outlives the Core; a Ready is
+// the caller's. Errors: Status, and then nothing was changed. Invariants, checked in every build:
 //   1. applied <= committed <= last index;   2. the term never decreases;   3. one vote per term;
 //   4. committed entries never change;      5. no entry is given out to apply before it is durable.
 #pragma once

@@ -46,9 +46,7 @@ void Machine::check_quorum() {
   for (auto& [id, peer] : peers_) peer.recent_active = id == config_.id;
 }
 
-bool Machine::promotable() const {
-  return is_voter(conf_, config_.id) && !log_.snapshot_pending();
-}
+bool Machine::promotable() const { return is_voter(conf_, config_.id) && !log_.snapshot_pending(); }
 
 Status Machine::campaign() {
   return hup(config_.pre_vote ? Campaign::kPreElection : Campaign::kElection);
@@ -97,8 +95,8 @@ void Machine::start_campaign(Campaign kind) {
 }
 
 void Machine::reset(uint64_t term) {
-  MORTISE_CHECK(term >= term_, "term goes from " + std::to_string(term_) + " back to " +
-                                   std::to_string(term));
+  MORTISE_CHECK(term >= term_,
+                "term goes from " + std::to_string(term_) + " back to " + std::to_string(term));
   if (term != term_) {
     term_ = term;
     vote_ = kNoNode;
@@ -139,9 +137,9 @@ void Machine::become_leader() {
 }
 
 void Machine::vote_for(NodeId id) {
-  MORTISE_CHECK(vote_ == kNoNode || vote_ == id,
-                "second vote in term " + std::to_string(term_) + ": " + std::to_string(vote_) +
-                    ", " + std::to_string(id));
+  MORTISE_CHECK(vote_ == kNoNode || vote_ == id, "second vote in term " + std::to_string(term_) +
+                                                     ": " + std::to_string(vote_) + ", " +
+                                                     std::to_string(id));
   vote_ = id;
 }
 
@@ -228,7 +226,8 @@ void Machine::handle_transfer(NodeId to) {
 
 void Machine::handle_timeout_now() {
   if (role_ != Role::kFollower) return;
-  // No pre-vote: the leader itself asks for it. If this member cannot, the leader's timeout ends it.
+  // No pre-vote: the leader itself asks for it. If this member cannot, the leader's timeout ends
+  // it.
   (void)hup(Campaign::kTransfer).ok();
 }
 

@@ -33,7 +33,8 @@ uint64_t Log::first_index() const {
 uint64_t Log::last_term() const {
   if (!tail_.empty()) return tail_.back().entry->term;
   const std::optional<uint64_t> last = term(last_index());
-  MORTISE_CHECK(last.has_value(), pair_text("last entry without term", last_index(), first_index()));
+  MORTISE_CHECK(last.has_value(),
+                pair_text("last entry without term", last_index(), first_index()));
   return *last;
 }
 
@@ -213,9 +214,9 @@ void Log::persisted_to(uint64_t number) {
     --handed_;
   }
   if (last_term_seen != 0) {
-    MORTISE_CHECK(view_->term(durable_index()) == last_term_seen,
-                  pair_text("entry acknowledged but not in the log", durable_index(),
-                            view_->last_index()));
+    MORTISE_CHECK(
+        view_->term(durable_index()) == last_term_seen,
+        pair_text("entry acknowledged but not in the log", durable_index(), view_->last_index()));
   }
 }
 

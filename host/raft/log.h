@@ -1,13 +1,14 @@
-// The log as the core sees it: the durable part, read through the LogView, and behind it the tail of
-// entries that are not yet acknowledged as written. Owned by the Machine.
+// The log as the core sees it: the durable part, read through the LogView, and behind it the tail
+// of entries that are not yet acknowledged as written. Owned by the Machine.
 //
-//     | view ... durable_index | tail: handed out, being written | tail: not handed out | last_index
+//     | view ... durable_index | tail: handed out, being written | tail: not handed out |
+//     last_index
 //
-// Each handed-out tail entry carries the number of its Ready. An acknowledgement of Ready n makes the
-// tail's front durable as far as its numbers go to n; an entry that was replaced after it was handed
-// out has left the tail, so a late acknowledgement cannot be taken for its successor's.
-// Invariants: applied <= applying <= committed <= last_index, applying <= durable_index; a committed
-// entry is never replaced; numbers do not decrease along the tail.
+// Each handed-out tail entry carries the number of its Ready. An acknowledgement of Ready n makes
+// the tail's front durable as far as its numbers go to n; an entry that was replaced after it was
+// handed out has left the tail, so a late acknowledgement cannot be taken for its successor's.
+// Invariants: applied <= applying <= committed <= last_index, applying <= durable_index; a
+// committed entry is never replaced; numbers do not decrease along the tail.
 #pragma once
 
 #include <cstdint>
@@ -39,8 +40,8 @@ class Log {
   bool is_up_to_date(uint64_t index, uint64_t term_of_last) const;
   // From lo to the end, up to max_bytes and at least one; false if lo is compacted.
   bool entries(uint64_t lo, uint64_t hi, uint64_t max_bytes, std::vector<EntryRef>* out) const;
-  // The highest index <= `index` whose term is <= `term_limit` (as far as it is known here), and its
-  // term, 0 if compacted.
+  // The highest index <= `index` whose term is <= `term_limit` (as far as it is known here), and
+  // its term, 0 if compacted.
   struct Position {
     uint64_t index;
     uint64_t term;

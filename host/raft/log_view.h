@@ -1,9 +1,9 @@
 // The persisted log as the core reads it: entries, and the state a restart begins with. The host
 // keeps an implementation (MemoryLog) beside the WAL. Called only by the core, on the raft thread.
 //
-// What the core relies on: when advance({.persisted = n}) is called, the log holds the entries of all
-// Readys up to n (with replaced ones gone). It may hold later ones already. Entries at or below an
-// applied index may be dropped (compact) at any time between two calls of the core.
+// What the core relies on: when advance({.persisted = n}) is called, the log holds the entries of
+// all Readys up to n (with replaced ones gone). It may hold later ones already. Entries at or below
+// an applied index may be dropped (compact) at any time between two calls of the core.
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,8 @@ class LogView {
   virtual ConfState initial_conf_state() const = 0;
 
   // A snapshot to send to a member that is too far behind; null if there is none now, and the core
-  // asks again later. Its index is at least first_index() - 1 and at most the applied index. It is not
-  // sent to a member that its ConfState lacks, so give the newest there is.
+  // asks again later. Its index is at least first_index() - 1 and at most the applied index. It is
+  // not sent to a member that its ConfState lacks, so give the newest there is.
   virtual SnapshotRef snapshot() const = 0;
 };
 

@@ -49,8 +49,8 @@ Status Machine::reserve_uncommitted(uint64_t bytes) {
 }
 
 void Machine::append_own(EntryType type, std::string&& data) {
-  log_.append(std::make_shared<const Entry>(
-      Entry{term_, log_.last_index() + 1, type, std::move(data)}));
+  log_.append(
+      std::make_shared<const Entry>(Entry{term_, log_.last_index() + 1, type, std::move(data)}));
   if (peers_.size() > 1) append_due_ = std::max(append_due_, AppendDue::kEntries);
 }
 
@@ -97,8 +97,8 @@ Status Machine::propose_membership(const MembershipChange& change) {
 }
 
 bool Machine::may_change_membership(const MembershipChange& change) const {
-  // With everything before it applied, conf_ is what the change will find when it is applied; one that
-  // makes no sense then must not get into the log.
+  // With everything before it applied, conf_ is what the change will find when it is applied; one
+  // that makes no sense then must not get into the log.
   return pending_conf_index_ <= log_.applied() && changed(conf_, change).ok();
 }
 
@@ -227,7 +227,8 @@ void Machine::adopt_membership(ConfState conf) {
   for (const NodeId id : members) {
     const auto [at, is_new] =
         peers_.try_emplace(id, std::max<uint64_t>(log_.last_index(), 1), config_);
-    // A member counts as active at first, or check-quorum might depose the leader that just added it.
+    // A member counts as active at first, or check-quorum might depose the leader that just added
+    // it.
     if (is_new) at->second.recent_active = true;
   }
   if (role_ != Role::kLeader) return;
@@ -277,8 +278,8 @@ Inspection Machine::inspect() const {
   out.peers.reserve(peers_.size());
   for (const auto& [id, peer] : peers_) {
     out.peers.push_back({id, peer.match, peer.next, peer.state, peer.pending_snapshot,
-                         peer.inflights.count(), peer.recent_active,
-                         contains(conf_.learners, id), peer.paused()});
+                         peer.inflights.count(), peer.recent_active, contains(conf_.learners, id),
+                         peer.paused()});
   }
   return out;
 }

@@ -1,5 +1,5 @@
-// What follows from a membership: who votes, when a majority is there, and how a change transforms it.
-// Pure functions on ConfState; used by the core alone.
+// What follows from a membership: who votes, when a majority is there, and how a change transforms
+// it. Pure functions on ConfState; used by the core alone.
 #pragma once
 
 #include <algorithm>

@@ -1,6 +1,6 @@
-// Membership changes as they stand in the log: raftpb.ConfChange and raftpb.ConfChangeV2 in protobuf
-// wire format. Used by the core (which must look into forwarded proposals), by the server when it
-// writes the entries of a bootstrap, and by apply.
+// Membership changes as they stand in the log: raftpb.ConfChange and raftpb.ConfChangeV2 in
+// protobuf wire format. Used by the core (which must look into forwarded proposals), by the server
+// when it writes the entries of a bootstrap, and by apply.
 #pragma once
 
 #include <string>

@@ -41,8 +41,7 @@ void MemoryLog::truncate(uint64_t index) {
 void MemoryLog::compact(uint64_t index) {
   if (index <= base_index_) return;
   MORTISE_CHECK(index <= last_index(), "compact at " + std::to_string(index) +
-                                           " above the last index " +
-                                           std::to_string(last_index()));
+                                           " above the last index " + std::to_string(last_index()));
   while (base_index_ < index) {
     bytes_ -= entry_bytes(*entries_.front());
     base_term_ = entries_.front()->term;

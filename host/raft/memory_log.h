@@ -1,5 +1,5 @@
-// The LogView that a host keeps in memory beside the WAL: filled from the WAL at start, then fed with
-// every Ready, and shortened by compact(). Entries are shared with the Readys, never copied.
+// The LogView that a host keeps in memory beside the WAL: filled from the WAL at start, then fed
+// with every Ready, and shortened by compact(). Entries are shared with the Readys, never copied.
 //
 // Threads: none of its own; one thread uses it, the one that drives the core.
 // Invariant: entries are contiguous from first_index(), terms never decrease.
@@ -20,8 +20,8 @@ class MemoryLog final : public LogView {
   MemoryLog(uint64_t snapshot_index, uint64_t snapshot_term)
       : base_index_(snapshot_index), base_term_(snapshot_term) {}
 
-  // Appends; entries at or above the first new index are replaced. kInvalid, and nothing changed, if
-  // the new entries are not contiguous, start at or below the compacted index or leave a gap.
+  // Appends; entries at or above the first new index are replaced. kInvalid, and nothing changed,
+  // if the new entries are not contiguous, start at or below the compacted index or leave a gap.
   Status append(const std::vector<EntryRef>& entries);
   // Drops all entries >= index. REQUIRES: index > compacted index.
   void truncate(uint64_t index);

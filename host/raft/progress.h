@@ -1,9 +1,9 @@
-// What a leader tracks for one member: how far its log agrees, what to send next, and how much may be
-// under way. Owned by the Machine, in a map by id.
+// What a leader tracks for one member: how far its log agrees, what to send next, and how much may
+// be under way. Owned by the Machine, in a map by id.
 //
 // A member starts in kProbe (one message at a time until its log's end is found), goes on in
-// kReplicate (a window of messages, optimistic), and is in kSnapshot while it needs entries that are
-// compacted. Invariant: match < next.
+// kReplicate (a window of messages, optimistic), and is in kSnapshot while it needs entries that
+// are compacted. Invariant: match < next.
 #pragma once
 
 #include <cstdint>

@@ -103,10 +103,10 @@ TEST(MembershipTest, Changes) {
   joint.v2 = true;
   joint.changes = {{ChangeType::kAddNode, 3}, {ChangeType::kAddLearner, 1}};
   const ConfState in_joint = changed(start, joint).value();
-  EXPECT_EQ(in_joint, (ConfState{.voters = {2, 3},
-                                 .voters_outgoing = {1, 2},
-                                 .learners_next = {1},
-                                 .auto_leave = true}));
+  EXPECT_EQ(
+      in_joint,
+      (ConfState{
+          .voters = {2, 3}, .voters_outgoing = {1, 2}, .learners_next = {1}, .auto_leave = true}));
   EXPECT_FALSE(changed(in_joint, joint).ok());
   EXPECT_FALSE(changed(in_joint, v1(ChangeType::kAddNode, 4)).ok());
   MembershipChange leave;
@@ -120,9 +120,8 @@ TEST(MembershipCodecTest, BytesAndRoundTrip) {
   change.changes.push_back({ChangeType::kAddLearner, 0x8e9e05c52164694d});
   change.context = "ctx";
   const std::string bytes = encode_membership(change);
-  EXPECT_EQ(bytes,
-            std::string("\x10\x03\x18\xcd\xd2\x91\x8b\xd2\xb8\x81\xcf\x8e\x01\x22\x03"
-                        "ctx"));
+  EXPECT_EQ(bytes, std::string("\x10\x03\x18\xcd\xd2\x91\x8b\xd2\xb8\x81\xcf\x8e\x01\x22\x03"
+                               "ctx"));
   change.id = 300;
   const MembershipChange back =
       decode_membership(EntryType::kConfChange, encode_membership(change)).value();
@@ -154,9 +153,9 @@ TEST(MembershipCodecTest, RefusesMalformedBytes) {
     (void)decode_membership(EntryType::kConfChange, bytes.substr(0, size)).ok();
     (void)decode_membership(EntryType::kConfChangeV2, bytes.substr(0, size)).ok();
   }
-  for (const std::string& bad : {std::string("\x10"), std::string("\x10\x04"), std::string("\x22\x05z"),
-                                 std::string("\x0b"), std::string("\xff\xff\xff\xff\xff\xff"),
-                                 std::string("\0", 1)}) {
+  for (const std::string& bad :
+       {std::string("\x10"), std::string("\x10\x04"), std::string("\x22\x05z"), std::string("\x0b"),
+        std::string("\xff\xff\xff\xff\xff\xff"), std::string("\0", 1)}) {
     EXPECT_FALSE(decode_membership(EntryType::kConfChange, bad).ok());
   }
   EXPECT_FALSE(decode_membership(EntryType::kNormal, bytes).ok());

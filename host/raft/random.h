@@ -1,5 +1,5 @@
-// The core's only source of chance: a small generator whose sequence is fixed by its seed and equal on
-// every machine, which the standard library's distributions do not promise.
+// The core's only source of chance: a small generator whose sequence is fixed by its seed and equal
+// on every machine, which the standard library's distributions do not promise.
 #pragma once
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // Random schedules: ticks, proposals, reads, membership changes, late writes and applies, lost,
 // doubled and reordered messages, crashes that lose what is not written. Env compares every applied
 // entry with all others; here reads are held against what had been applied before they were asked,
-// and at the end, with all faults healed, every member must agree and nothing applied may be missing.
+// and at the end, with all faults healed, every member must agree and nothing applied may be
+// missing.
 #include <gtest/gtest.h>
 
 #include <algorithm>

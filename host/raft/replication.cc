@@ -13,8 +13,7 @@ void Machine::flush_appends() {
   if (due == AppendDue::kNone || role_ != Role::kLeader) return;
   for (auto& [id, peer] : peers_) {
     if (id == config_.id) continue;
-    const bool tell_commit =
-        due == AppendDue::kCommit && peer.can_bump_commit(log_.committed());
+    const bool tell_commit = due == AppendDue::kCommit && peer.can_bump_commit(log_.committed());
     maybe_send_append(id, peer, tell_commit);
     while (maybe_send_append(id, peer, false)) {
     }

@@ -1,7 +1,7 @@
-// Runs testdata/*.txt: commands against members of a cluster, each with its full output. A case is a
-// line with a command, a line `----`, and the output up to an empty line. With --rewrite (or
-// MORTISE_REWRITE=1) the files are written anew with the outputs as they are; the difference is then
-// to be read. Lines with # are comments.
+// Runs testdata/*.txt: commands against members of a cluster, each with its full output. A case is
+// a line with a command, a line `----`, and the output up to an empty line. With --rewrite (or
+// MORTISE_REWRITE=1) the files are written anew with the outputs as they are; the difference is
+// then to be read. Lines with # are comments.
 #include <gtest/gtest.h>
 
 #include <algorithm>

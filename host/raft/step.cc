@@ -24,8 +24,7 @@ bool is_response(MessageType type) {
 }
 
 bool from_leader(MessageType type) {
-  return type == MessageType::kApp || type == MessageType::kHeartbeat ||
-         type == MessageType::kSnap;
+  return type == MessageType::kApp || type == MessageType::kHeartbeat || type == MessageType::kSnap;
 }
 
 Status validate_append(const Message& message) {
@@ -122,8 +121,8 @@ bool Machine::settle_term(const Message& message) {
   const bool vote_request = type == MessageType::kVote || type == MessageType::kPreVote;
   if (message.term > term_) {
     // Who has heard from a leader lately does not help to depose it, unless the leader wants it so.
-    const bool in_lease = config_.check_quorum && leader_ != kNoNode &&
-                          election_elapsed_ < config_.election_ticks;
+    const bool in_lease =
+        config_.check_quorum && leader_ != kNoNode && election_elapsed_ < config_.election_ticks;
     if (vote_request && in_lease && message.context != kTransferContext) return false;
     // A pre-vote asks about a term that has not begun; so does the answer that grants it.
     if (type == MessageType::kPreVote) return true;

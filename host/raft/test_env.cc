@@ -106,11 +106,11 @@ std::string describe(const ConfState& conf) {
 
 std::string describe(const Inspection& in) {
   const BasicState& b = in.basic;
-  std::string out = std::string(to_string(b.role)) + " term=" + num(b.term) + " vote=" +
-                    num(b.vote) + " leader=" + num(b.leader);
+  std::string out = std::string(to_string(b.role)) + " term=" + num(b.term) +
+                    " vote=" + num(b.vote) + " leader=" + num(b.leader);
   if (b.transferee != kNoNode) out += " transferee=" + num(b.transferee);
-  out += " applied=" + num(b.applied) + " committed=" + num(b.committed) + " durable=" +
-         num(b.durable_index) + " last=" + num(b.last_index);
+  out += " applied=" + num(b.applied) + " committed=" + num(b.committed) +
+         " durable=" + num(b.durable_index) + " last=" + num(b.last_index);
   if (in.uncommitted_bytes != 0) out += " uncommitted_bytes=" + num(in.uncommitted_bytes);
   if (in.pending_reads != 0) out += " reads=" + num(in.pending_reads);
   if (in.readys_in_flight != 0) out += " in_flight=" + num(in.readys_in_flight);
@@ -142,8 +142,8 @@ Status Env::add(const Options& options) {
         Entry{1, entries.size() + 1, EntryType::kConfChange, encode_membership(change)}));
   }
   for (const uint64_t term : options.log_terms) {
-    entries.push_back(std::make_shared<const Entry>(
-        Entry{term, entries.size() + 1, EntryType::kNormal, "old"}));
+    entries.push_back(
+        std::make_shared<const Entry>(Entry{term, entries.size() + 1, EntryType::kNormal, "old"}));
   }
   if (!options.bootstrap.empty()) node.disk_hard = {1, kNoNode, entries.size()};
   MORTISE_RETURN_IF_ERROR(node.disk.append(entries));
@@ -244,9 +244,9 @@ uint64_t Env::persist(NodeId id, size_t count) {
 
 void Env::check_applied(const Entry& entry) {
   const auto [at, is_new] = applied_.try_emplace(entry.index, entry);
-  MORTISE_CHECK(is_new || (at->second.term == entry.term && at->second.data == entry.data),
-                "applied " + describe(entry) + " where " + describe(at->second) +
-                    " was applied before");
+  MORTISE_CHECK(
+      is_new || (at->second.term == entry.term && at->second.data == entry.data),
+      "applied " + describe(entry) + " where " + describe(at->second) + " was applied before");
 }
 
 uint64_t Env::apply(NodeId id, size_t count) {

@@ -1,9 +1,10 @@
 // Members of a cluster with simulated disks and a simulated network, for the tests of the core: the
 // host's side of the Ready protocol, cut into single steps that a test puts in any order.
 //
-// Each member has a disk (what survives a crash), a view (the LogView given to its Core), a queue of
-// Readys being written and one being applied. Every applied entry is compared with what any member
-// applied at that index before, and every leader with those of its term; a difference aborts.
+// Each member has a disk (what survives a crash), a view (the LogView given to its Core), a queue
+// of Readys being written and one being applied. Every applied entry is compared with what any
+// member applied at that index before, and every leader with those of its term; a difference
+// aborts.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +31,8 @@ class Env {
   struct Options {
     Config config;
     ConfState conf;
-    std::vector<NodeId> bootstrap;     // If set: membership entries at 1..n, term 1, committed.
-    std::vector<uint64_t> log_terms;   // Else: entries 1..n of these terms.
+    std::vector<NodeId> bootstrap;    // If set: membership entries at 1..n, term 1, committed.
+    std::vector<uint64_t> log_terms;  // Else: entries 1..n of these terms.
     HardState hard;
     uint64_t seed = 1;
     bool early_view = false;  // The view gets entries when they are handed out, not when written.
@@ -95,7 +96,7 @@ class Env {
     std::deque<ToApply> applying;
     uint64_t persisted = 0;
     uint64_t applied = 0;
-    uint64_t applied_floor = 0;  // A snapshot on the disk holds at least this.
+    uint64_t applied_floor = 0;           // A snapshot on the disk holds at least this.
     std::map<uint64_t, ConfState> confs;  // By the index from which it holds.
     SnapshotRef snapshot;
     bool cut = false;

@@ -1,6 +1,6 @@
 // The values that pass between the raft core and its caller: entries, hard state, messages, the
-// membership, a Ready, limits. Plain structs with the meaning (and the numbers) of etcd's raftpb, so
-// that the peer layer maps them field by field; nothing here knows how they are encoded.
+// membership, a Ready, limits. Plain structs with the meaning (and the numbers) of etcd's raftpb,
+// so that the peer layer maps them field by field; nothing here knows how they are encoded.
 //
 // Threads: values. An EntryRef or SnapshotRef is immutable and may be shared between threads.
 #pragma once
@@ -53,7 +53,8 @@ struct SoftState {
 };
 
 // The membership as it is persisted. Lists are sorted and without duplicates. While
-// `voters_outgoing` is not empty the configuration is joint: decisions need a majority of both lists.
+// `voters_outgoing` is not empty the configuration is joint: decisions need a majority of both
+// lists.
 struct ConfState {
   std::vector<NodeId> voters;
   std::vector<NodeId> learners;
@@ -72,7 +73,8 @@ struct SingleChange {
 };
 
 // A change of the membership, one entry of the log. With `v2` false it is a raftpb.ConfChange (one
-// change exactly); with `v2` true a ConfChangeV2. No changes and kAuto leaves a joint configuration.
+// change exactly); with `v2` true a ConfChangeV2. No changes and kAuto leaves a joint
+// configuration.
 struct MembershipChange {
   bool v2 = false;
   uint64_t id = 0;  // The proposer's request id; only v1 carries it.
@@ -151,8 +153,8 @@ struct Config {
   uint32_t pending_reads_max = 16384;
 };
 
-// One round of work for the caller; see Core. Self-contained: it outlives later calls and may change
-// threads.
+// One round of work for the caller; see Core. Self-contained: it outlives later calls and may
+// change threads.
 struct Ready {
   uint64_t number = 0;                  // 1, 2, 3, ... without gaps; names this batch of writes.
   std::optional<SoftState> soft_state;  // Leader and role, if changed.
@@ -162,8 +164,8 @@ struct Ready {
   std::vector<EntryRef> committed;      // To apply, in index order; each once per process life.
   std::vector<Message> messages;
   std::vector<Message> messages_after_persist;
-  std::vector<ReadState> read_states;   // Linearizable once applied >= ReadState::index.
-  bool must_sync = false;               // False if the writes are only a newer commit index, or none.
+  std::vector<ReadState> read_states;  // Linearizable once applied >= ReadState::index.
+  bool must_sync = false;  // False if the writes are only a newer commit index, or none.
 
   bool has_writes() const { return hard_state.has_value() || snapshot || !entries.empty(); }
 };

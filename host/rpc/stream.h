@@ -9,9 +9,9 @@
 
 namespace mortise::rpc {
 
-// The host's end: what a transport calls. One implementation for each kind of stream. The transport calls
-// one function at a time and none after end() of the client's side has begun; the object then deletes
-// itself, or whoever owns it does.
+// The host's end: what a transport calls. One implementation for each kind of stream. The transport
+// calls one function at a time and none after end() of the client's side has begun; the object then
+// deletes itself, or whoever owns it does.
 class ServerStream {
  public:
   virtual ~ServerStream() = default;
@@ -32,7 +32,8 @@ class ClientStream {
   void grant(uint64_t bytes) { events_.on_credit(context_, bytes); }
   // The last call.
   void end(const RpcStatus& status) {
-    events_.on_end(context_, static_cast<mortise_rpc_code>(status.code()), to_bytes(status.message()));
+    events_.on_end(context_, static_cast<mortise_rpc_code>(status.code()),
+                   to_bytes(status.message()));
   }
 
  private:

@@ -1,8 +1,8 @@
-// The apply loop: one thread that applies committed entries in batches, and commits removals of compacted
-// rows in between.
+// The apply loop: one thread that applies committed entries in batches, and commits removals of
+// compacted rows in between.
 //
-// enqueue() comes from the raft thread; what waits is bounded by the core's unapplied_bytes_max. remove() comes
-// from the compactor's thread and waits until the piece before has been taken.
+// enqueue() comes from the raft thread; what waits is bounded by the core's unapplied_bytes_max.
+// remove() comes from the compactor's thread and waits until the piece before has been taken.
 #pragma once
 
 #include <condition_variable>

@@ -2,7 +2,8 @@
 
 namespace mortise::server {
 
-CompactionRunner::CompactionRunner(store::Store* store, ApplyLoop* loop, CompactionRunnerOptions options)
+CompactionRunner::CompactionRunner(store::Store* store, ApplyLoop* loop,
+                                   CompactionRunnerOptions options)
     : store_(store), loop_(loop), options_(std::move(options)) {}
 
 CompactionRunner::~CompactionRunner() { stop(); }
@@ -72,7 +73,8 @@ Status CompactionRunner::compact(int64_t revision) {
   uint64_t removed = 0;
   MORTISE_RETURN_IF_ERROR(mvcc::find_removals(
       *store_, finished_, revision, options,
-      [&](std::unique_ptr<mvcc::Removal> removal) { loop_->remove(std::move(removal)); }, &removed));
+      [&](std::unique_ptr<mvcc::Removal> removal) { loop_->remove(std::move(removal)); },
+      &removed));
   loop_->wait_removed();
   options_.on_finished(revision, removed, std::chrono::steady_clock::now() - started);
   return Status();

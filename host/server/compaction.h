@@ -1,4 +1,5 @@
-// Runs compactions one after another on a thread of its own, and takes up one that a stop interrupted.
+// Runs compactions one after another on a thread of its own, and takes up one that a stop
+// interrupted.
 #pragma once
 
 #include <condition_variable>
@@ -16,7 +17,8 @@ struct CompactionRunnerOptions {
   uint64_t batch_versions_max = 1000;
   std::chrono::nanoseconds pause{std::chrono::milliseconds(10)};
   // A compaction has removed its rows.
-  std::function<void(int64_t revision, uint64_t versions, std::chrono::nanoseconds took)> on_finished;
+  std::function<void(int64_t revision, uint64_t versions, std::chrono::nanoseconds took)>
+      on_finished;
   std::function<void(const Status&)> on_failed;
 };
 

@@ -31,9 +31,10 @@ Status make_dir(const std::string& path) {
 Status check_foreign(const std::string& path) {
   std::error_code error;
   if (fs::exists(path + "/member/snap", error)) {
-    return invalid("data directory " + path +
-                   " belongs to an etcd server (it has member/snap); mortise keeps its data in a format of "
-                   "its own and does not touch it");
+    return invalid(
+        "data directory " + path +
+        " belongs to an etcd server (it has member/snap); mortise keeps its data in a format of "
+        "its own and does not touch it");
   }
   if (fs::exists(path + "/proxy", error)) {
     return invalid("data directory " + path + " belongs to an etcd proxy, which is not supported");
@@ -56,8 +57,8 @@ Result<DataDir> DataDir::open(const std::string& path, const std::string& wal_pa
   if (dir.lock_fd_ < 0) return errno_status(errno, "cannot open " + lock);
   if (::flock(dir.lock_fd_, LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK) return errno_status(errno, "cannot lock " + lock);
-    return Status(StatusCode::kInUse, "data directory " + path + " is in use by another process (" + lock +
-                                          " is locked)");
+    return Status(StatusCode::kInUse, "data directory " + path + " is in use by another process (" +
+                                          lock + " is locked)");
   }
   MORTISE_RETURN_IF_ERROR(make_dir(dir.store_path_));
   if (!wal_path.empty()) MORTISE_RETURN_IF_ERROR(make_dir(wal_path));

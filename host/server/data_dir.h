@@ -14,8 +14,8 @@ namespace mortise::server {
 
 class DataDir {
  public:
-  // Makes what is missing (mode 0700) and takes the lock. kInUse: another process has it. kInvalid: the
-  // directory holds something else, an etcd member for one.
+  // Makes what is missing (mode 0700) and takes the lock. kInUse: another process has it. kInvalid:
+  // the directory holds something else, an etcd member for one.
   static Result<DataDir> open(const std::string& path, const std::string& wal_path);
   DataDir(DataDir&& o) noexcept;
   DataDir& operator=(DataDir&&) = delete;

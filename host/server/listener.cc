@@ -49,7 +49,8 @@ Result<Fd> listen_tcp(const config::Url& url, const Listeners::Options& options)
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE;
   addrinfo* found = nullptr;
-  int failed = ::getaddrinfo(url.host.empty() ? nullptr : url.host.c_str(), url.port.c_str(), &hints, &found);
+  int failed = ::getaddrinfo(url.host.empty() ? nullptr : url.host.c_str(), url.port.c_str(),
+                             &hints, &found);
   if (failed != 0) return invalid("listen " + url.text + ": " + ::gai_strerror(failed));
   std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> guard(found, &::freeaddrinfo);
   // Where a name has several addresses the first IPv4 one is taken, as Go's listener does.
@@ -65,7 +66,8 @@ Result<Fd> listen_tcp(const config::Url& url, const Listeners::Options& options)
   int on = 1;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (options.reuse_port) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
-  if (::bind(fd.get(), address->ai_addr, address->ai_addrlen) != 0 || ::listen(fd.get(), kBacklog) != 0) {
+  if (::bind(fd.get(), address->ai_addr, address->ai_addrlen) != 0 ||
+      ::listen(fd.get(), kBacklog) != 0) {
     return listen_error(errno, url);
   }
   return fd;
@@ -91,8 +93,8 @@ Result<Fd> listen_unix(const config::Url& url) {
 std::string remote_text(const sockaddr_storage& address, socklen_t size) {
   if (address.ss_family == AF_UNIX) return "unix:@";
   char host[NI_MAXHOST], port[NI_MAXSERV];
-  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+  if (::getnameinfo(reinterpret_cast<const sockaddr*>(&address), size, host, sizeof host, port,
+                    sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
     return "unknown";
   }
   bool is_v6 = address.ss_family == AF_INET6;
@@ -141,10 +143,11 @@ class Peek : public std::enable_shared_from_this<Peek> {
 
  private:
   void wait() {
-    socket_.async_wait(Socket::wait_read, [self = shared_from_this()](boost::system::error_code error) {
-      if (error) return self->finish(false);
-      self->look();
-    });
+    socket_.async_wait(Socket::wait_read,
+                       [self = shared_from_this()](boost::system::error_code error) {
+                         if (error) return self->finish(false);
+                         self->look();
+                       });
   }
   void look() {
     char buffer[MORTISE_OPENING_BYTES_MAX];
@@ -195,31 +198,32 @@ struct Listeners::Impl {
   std::thread thread;
 
   void accept(Entry* entry) {
-    entry->listening.async_wait(asio::posix::stream_descriptor::wait_read,
-                                [this, entry](boost::system::error_code error) {
-                                  if (error) return;
-                                  if (take(entry)) return accept(entry);
-                                  // Out of descriptors: the others get time to close.
-                                  entry->retry.expires_after(kAcceptAgain);
-                                  entry->retry.async_wait([this, entry](boost::system::error_code failed) {
-                                    if (!failed) accept(entry);
-                                  });
-                                });
+    entry->listening.async_wait(
+        asio::posix::stream_descriptor::wait_read, [this, entry](boost::system::error_code error) {
+          if (error) return;
+          if (take(entry)) return accept(entry);
+          // Out of descriptors: the others get time to close.
+          entry->retry.expires_after(kAcceptAgain);
+          entry->retry.async_wait([this, entry](boost::system::error_code failed) {
+            if (!failed) accept(entry);
+          });
+        });
   }
   // Accepts what waits; false if the system would not give more descriptors.
   bool take(Entry* entry) {
     for (;;) {
       sockaddr_storage address{};
       socklen_t size = sizeof address;
-      Fd fd(::accept4(entry->listening.native_handle(), reinterpret_cast<sockaddr*>(&address), &size,
-                      SOCK_NONBLOCK | SOCK_CLOEXEC));
+      Fd fd(::accept4(entry->listening.native_handle(), reinterpret_cast<sockaddr*>(&address),
+                      &size, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (fd.get() < 0) {
         if (errno == ECONNABORTED || errno == EINTR) continue;
         return errno == EAGAIN || errno == EWOULDBLOCK;
       }
       int family = entry->url.is_unix() ? AF_UNIX : address.ss_family;
       tune(fd.get(), family);
-      std::string remote = entry->url.is_unix() ? "unix:" + entry->url.path : remote_text(address, size);
+      std::string remote =
+          entry->url.is_unix() ? "unix:" + entry->url.path : remote_text(address, size);
       std::make_shared<Peek>(io, std::move(fd), family, entry->url.text, std::move(remote),
                              entry->on_accepted)
           ->start();

@@ -1,8 +1,8 @@
-// Listens on the client and peer URLs, looks at the first bytes of each connection and hands it to whoever
-// claims it.
+// Listens on the client and peer URLs, looks at the first bytes of each connection and hands it to
+// whoever claims it.
 //
-// One thread accepts and peeks for all listeners. A connection that says nothing within kPeekTimeout is
-// closed.
+// One thread accepts and peeks for all listeners. A connection that says nothing within
+// kPeekTimeout is closed.
 #pragma once
 
 #include <chrono>
@@ -37,7 +37,8 @@ class Listeners {
   ~Listeners();
 
   // Binds and listens; connections wait until start(). kInUse names the address.
-  Status add(const config::Url& url, const Options& options, std::function<void(Accepted)> on_accepted);
+  Status add(const config::Url& url, const Options& options,
+             std::function<void(Accepted)> on_accepted);
   void start();
   // No more connections; socket files are removed.
   void stop();

@@ -140,8 +140,8 @@ struct Log::Sinks {
   std::vector<std::shared_ptr<spdlog::sinks::sink>> list;
 };
 
-std::string json_line(Level level, std::string_view ts, std::string_view caller, std::string_view message,
-                      const Fields& fields) {
+std::string json_line(Level level, std::string_view ts, std::string_view caller,
+                      std::string_view message, const Fields& fields) {
   std::string out = "{\"level\":\"";
   out += level_name(level);
   out += "\",\"ts\":\"";
@@ -180,7 +180,8 @@ Log::Log(Level level, bool json, std::unique_ptr<Sinks> sinks)
     : level_(level), json_(json), sinks_(std::move(sinks)) {}
 Log::~Log() = default;
 
-void Log::write(Level level, std::string_view message, const Fields& fields, std::source_location where) {
+void Log::write(Level level, std::string_view message, const Fields& fields,
+                std::source_location where) {
   if (enabled(level)) write_from(caller_text(where), level, message, fields);
 }
 

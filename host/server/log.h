@@ -20,7 +20,8 @@ namespace mortise::server {
 enum class Level : int8_t { kDebug = -1, kInfo = 0, kWarn = 1, kError = 2, kPanic = 4, kFatal = 5 };
 
 struct Field {
-  using Value = std::variant<std::string, int64_t, uint64_t, bool, double, std::vector<std::string>>;
+  using Value =
+      std::variant<std::string, int64_t, uint64_t, bool, double, std::vector<std::string>>;
   std::string name;
   Value value;
 
@@ -52,7 +53,8 @@ class Log {
   void write(Level level, std::string_view message, const Fields& fields = {},
              std::source_location where = std::source_location::current());
   // As write(), for a line whose place in the code is known otherwise.
-  void write_from(std::string_view caller, Level level, std::string_view message, const Fields& fields);
+  void write_from(std::string_view caller, Level level, std::string_view message,
+                  const Fields& fields);
   void info(std::string_view message, const Fields& fields = {},
             std::source_location where = std::source_location::current()) {
     write(Level::kInfo, message, fields, where);
@@ -74,8 +76,8 @@ class Log {
 };
 
 // One line in JSON without the line break; for tests. `ts` as it stands in the line.
-std::string json_line(Level level, std::string_view ts, std::string_view caller, std::string_view message,
-                      const Fields& fields);
+std::string json_line(Level level, std::string_view ts, std::string_view caller,
+                      std::string_view message, const Fields& fields);
 
 // "1m0s", "100ms": as Go prints durations, which is how etcd's log shows them.
 std::string duration_text(std::chrono::nanoseconds d);

@@ -13,7 +13,10 @@ namespace {
 
 TEST(Log, WritesEtcdsFieldsInTheirOrder) {
   EXPECT_EQ(json_line(Level::kInfo, "2026-01-02T03:04:05.000006Z", "server/main.cc:7", "hello",
-                      {{"name", "m1"}, {"count", 3}, {"on", true}, {"urls", std::vector<std::string>{"a", "b"}}}),
+                      {{"name", "m1"},
+                       {"count", 3},
+                       {"on", true},
+                       {"urls", std::vector<std::string>{"a", "b"}}}),
             R"({"level":"info","ts":"2026-01-02T03:04:05.000006Z","caller":"server/main.cc:7",)"
             R"("msg":"hello","name":"m1","count":3,"on":true,"urls":["a","b"]})");
 }

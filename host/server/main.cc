@@ -1,4 +1,5 @@
-// mortised: reads its configuration, serves until a signal comes, and ends as that signal would have it.
+// mortised: reads its configuration, serves until a signal comes, and ends as that signal would
+// have it.
 #include <absl/synchronization/mutex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -90,7 +91,8 @@ int run(const config::Config& config, Log* log) {
 }
 
 int main_function(int argc, char** argv) {
-  // gRPC's mutexes would search for deadlock cycles at each lock, which costs some percent of a call.
+  // gRPC's mutexes would search for deadlock cycles at each lock, which costs some percent of a
+  // call.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   config::ParseOutcome outcome = parse_process(argc, argv);
   LogOptions options;

@@ -7,7 +7,8 @@ using Clock = std::chrono::steady_clock;
 Result<std::unique_ptr<RaftNode>> RaftNode::create(RaftNodeOptions options,
                                                    std::unique_ptr<raft::MemoryLog> log) {
   MORTISE_ASSIGN_OR_RETURN(auto core, raft::Core::create(options.core, *log, options.seed));
-  return std::unique_ptr<RaftNode>(new RaftNode(std::move(options), std::move(log), std::move(core)));
+  return std::unique_ptr<RaftNode>(
+      new RaftNode(std::move(options), std::move(log), std::move(core)));
 }
 
 RaftNode::RaftNode(RaftNodeOptions options, std::unique_ptr<raft::MemoryLog> log, raft::Core core)
@@ -113,9 +114,8 @@ void RaftNode::drive(Caller caller) {
     core.unlock();
     // Somebody may have come after the last look and found the core taken.
     std::lock_guard lock(inbox_mutex_);
-    bool mine = inbox_.persisted != 0 ||
-                (caller == Caller::kAny && !inbox_.proposals.empty() &&
-                 unpersisted_bytes_ < kUnpersistedBytesMax);
+    bool mine = inbox_.persisted != 0 || (caller == Caller::kAny && !inbox_.proposals.empty() &&
+                                          unpersisted_bytes_ < kUnpersistedBytesMax);
     if (stopping_ || !mine) return;
   }
 }
@@ -161,7 +161,8 @@ void RaftNode::handle(Inbox& inbox) {
   if (inbox.persisted != 0) {
     persisted_ = inbox.persisted;
     uint64_t bytes = 0;
-    for (; !unpersisted_.empty() && unpersisted_.front().number <= persisted_; unpersisted_.pop_front()) {
+    for (; !unpersisted_.empty() && unpersisted_.front().number <= persisted_;
+         unpersisted_.pop_front()) {
       bytes += unpersisted_.front().bytes;
     }
     {
@@ -265,7 +266,8 @@ bool RaftNode::handle_one_ready(raft::Ready ready) {
 }
 
 void RaftNode::trim_log() {
-  uint64_t keep_from = applied_ > options_.catchup_entries ? applied_ - options_.catchup_entries : 0;
+  uint64_t keep_from =
+      applied_ > options_.catchup_entries ? applied_ - options_.catchup_entries : 0;
   if (log_->bytes() > kLogCacheBytesMax) keep_from = applied_;
   if (keep_from >= log_->first_index() + options_.catchup_entries / 8 || keep_from == applied_) {
     log_->compact(std::min(keep_from, log_->last_index()));

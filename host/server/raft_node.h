@@ -1,18 +1,18 @@
-// Drives the raft core: feeds it proposals, ticks and finished work, and carries out its Readys. Writes go to
-// the WAL's thread, committed entries to the apply loop; neither holds up the other.
+// Drives the raft core: feeds it proposals, ticks and finished work, and carries out its Readys.
+// Writes go to the WAL's thread, committed entries to the apply loop; neither holds up the other.
 //
-// Whoever has news for the core puts it in the inbox and then, if nobody is at the core, serves the inbox
-// until it is empty; if somebody is, that one sees the news before it leaves. So under load one thread works
-// for all, in batches, and a lone request costs no change of threads. The node's own thread brings the ticks
-// and what others must leave: a transport's thread never waits for the disk, and the WAL's thread writes
-// nothing, because it would wait for itself.
+// Whoever has news for the core puts it in the inbox and then, if nobody is at the core, serves the
+// inbox until it is empty; if somebody is, that one sees the news before it leaves. So under load
+// one thread works for all, in batches, and a lone request costs no change of threads. The node's
+// own thread brings the ticks and what others must leave: a transport's thread never waits for the
+// disk, and the WAL's thread writes nothing, because it would wait for itself.
 //
-// propose() and the getters are for any thread. Callbacks run on any of these threads, one at a time, and must
-// not block; on_failed() also comes from the WAL's.
+// propose() and the getters are for any thread. Callbacks run on any of these threads, one at a
+// time, and must not block; on_failed() also comes from the WAL's.
 //
-// Limits: kProposalsWaitingMax proposals wait for the core; those taken wait while kUnpersistedBytesMax are on
-// their way to the disk; uncommitted and unapplied bytes are bounded by the core's Config; the log in memory
-// by kLogCacheBytesMax.
+// Limits: kProposalsWaitingMax proposals wait for the core; those taken wait while
+// kUnpersistedBytesMax are on their way to the disk; uncommitted and unapplied bytes are bounded by
+// the core's Config; the log in memory by kLogCacheBytesMax.
 #pragma once
 
 #include <atomic>
@@ -119,17 +119,17 @@ class RaftNode {
 
   std::mutex core_mutex_;  // Guards core_, log_ and what follows.
   bool campaign_wanted_ = false;
-  uint64_t persisted_ = 0;        // By the WAL.
-  uint64_t last_written_ = 0;     // The newest Ready handed to the WAL.
+  uint64_t persisted_ = 0;     // By the WAL.
+  uint64_t last_written_ = 0;  // The newest Ready handed to the WAL.
   uint64_t last_ready_ = 0;
-  uint64_t acknowledged_ = 0;     // To the core.
+  uint64_t acknowledged_ = 0;  // To the core.
   uint64_t applied_ = 0;
   std::vector<wal::EntryRecord> records_;
   struct Written {
     uint64_t number;
     uint64_t bytes;
   };
-  std::deque<Written> unpersisted_;  // Readys on their way to the disk.
+  std::deque<Written> unpersisted_;        // Readys on their way to the disk.
   std::optional<raft::Ready> left_ready_;  // Has entries, and was met by the WAL's thread.
   Inbox taken_;
 

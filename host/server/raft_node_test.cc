@@ -80,7 +80,9 @@ class Member {
     RaftNodeOptions options;
     options.core.id = kId;
     options.tick = std::chrono::milliseconds(10);
-    options.on_committed = [this](std::vector<raft::EntryRef> entries) { commit(std::move(entries)); };
+    options.on_committed = [this](std::vector<raft::EntryRef> entries) {
+      commit(std::move(entries));
+    };
     options.on_soft_state = [](const raft::SoftState&, uint64_t) {};
     options.on_dropped = [this](const std::vector<uint64_t>& ids, const Status&) {
       std::lock_guard lock(mutex_);
@@ -133,7 +135,8 @@ class Member {
       }
       node_->applied(entry->index);
       lock.lock();
-      if (entry->type == raft::EntryType::kNormal && !entry->data.empty()) applied_.push_back(entry->data);
+      if (entry->type == raft::EntryType::kNormal && !entry->data.empty())
+        applied_.push_back(entry->data);
       wake_.notify_all();
     }
   }
@@ -158,7 +161,8 @@ TEST(RaftNode, CommitsEveryProposalOnceInTheOrderOfEachProposer) {
   for (int t = 0; t < kThreads; ++t) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kEach; ++i) {
-        std::string data = std::to_string(t) + "/" + std::to_string(i) + "/" + std::string(i % 300, 'x');
+        std::string data =
+            std::to_string(t) + "/" + std::to_string(i) + "/" + std::string(i % 300, 'x');
         while (!member.node().propose(static_cast<uint64_t>(t * kEach + i + 1), std::move(data))) {
           std::this_thread::yield();
         }
@@ -184,7 +188,8 @@ TEST(RaftNode, FindsWhatItCommittedAfterARestart) {
     Member member(dir);
     size_t wanted = before.size() + 100;
     for (uint64_t i = 0; i < 100; ++i) {
-      ASSERT_TRUE(member.node().propose(i + 1, "round " + std::to_string(round) + " " + std::to_string(i)));
+      ASSERT_TRUE(
+          member.node().propose(i + 1, "round " + std::to_string(round) + " " + std::to_string(i)));
     }
     std::vector<std::string> applied = member.wait_applied(wanted);
     ASSERT_GE(applied.size(), before.size());
@@ -200,7 +205,8 @@ TEST(RaftNode, BoundsWhatIsOnItsWayToTheDisk) {
   // Twice the bound in large entries: those beyond it wait in the inbox and are not lost.
   const size_t count = 2 * kUnpersistedBytesMax / (1 << 20);
   for (uint64_t i = 0; i < count; ++i) {
-    ASSERT_TRUE(member.node().propose(i + 1, std::string(1 << 20, static_cast<char>('a' + i % 26))));
+    ASSERT_TRUE(
+        member.node().propose(i + 1, std::string(1 << 20, static_cast<char>('a' + i % 26))));
   }
   EXPECT_EQ(member.wait_applied(count).size(), count);
 }

@@ -42,7 +42,8 @@ Status Server::start() {
   MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir));
   data_dir_.emplace(std::move(dir));
   for (const std::string& name : data_dir_->unknown_files()) {
-    log_->warn("found invalid file under data directory", {{"filename", name}, {"data-dir", config_.data_dir}});
+    log_->warn("found invalid file under data directory",
+               {{"filename", name}, {"data-dir", config_.data_dir}});
   }
   MORTISE_RETURN_IF_ERROR(bind_listeners());
   MORTISE_RETURN_IF_ERROR(load_plugins());
@@ -67,14 +68,16 @@ Status Server::start() {
   return serve();
 }
 
-// Makes the member's name and addresses known through the log, and the cluster's version if it has none.
+// Makes the member's name and addresses known through the log, and the cluster's version if it has
+// none.
 Status Server::publish() {
   auto log_and_wait = [this](uint32_t field, const std::string& request) -> Status {
     std::promise<RpcStatus> promise;
     auto done = promise.get_future();
     propose(field, request, std::make_unique<PublishWaiter>(std::move(promise)));
     RpcStatus status = done.get();
-    return status.ok() ? Status() : internal_error("cannot publish the member: " + status.message());
+    return status.ok() ? Status()
+                       : internal_error("cannot publish the member: " + status.message());
   };
   // The election takes a moment; there is nobody else to win it.
   while (!raft_->is_leader()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -137,10 +140,11 @@ void Server::adopt(Accepted accepted) {
   }
   if (best == nullptr) {
     ::close(accepted.fd);
-    log_->warn("rejected connection on client endpoint",
-               {{"remote-addr", accepted.remote},
-                {"error", accepted.kind == MORTISE_OPENING_TLS ? "TLS is not served on this address"
-                                                               : "no transport speaks this protocol"}});
+    log_->warn(
+        "rejected connection on client endpoint",
+        {{"remote-addr", accepted.remote},
+         {"error", accepted.kind == MORTISE_OPENING_TLS ? "TLS is not served on this address"
+                                                        : "no transport speaks this protocol"}});
     return;
   }
   mortise_connection connection{};
@@ -156,7 +160,8 @@ void Server::adopt(Accepted accepted) {
   }
 }
 
-void Server::propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) {
+void Server::propose(uint32_t field, std::string_view request,
+                     std::unique_ptr<apply::Waiter> waiter) {
   auto fail_with = [&](const RpcStatus& status) {
     apply::ApplyResult result;
     result.rpc = status;
@@ -174,8 +179,8 @@ void Server::propose(uint32_t field, std::string_view request, std::unique_ptr<a
   if (waiter != nullptr) fail_with(rpc_errors::kTooManyRequests);
 }
 
-// With one voter nothing is acknowledged before it is applied here, so the store is up to date while this
-// member leads.
+// With one voter nothing is acknowledged before it is applied here, so the store is up to date
+// while this member leads.
 RpcStatus Server::check_linearizable() const {
   if (raft_->is_leader()) return RpcStatus();
   return rpc_errors::kNoLeader;
@@ -192,7 +197,8 @@ void Server::reclaim(std::function<void(Status)> done) {
     auto started = std::chrono::steady_clock::now();
     Status status = store_->reclaim();
     refresh_store_size();
-    log_->info("finished defragment", {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
+    log_->info("finished defragment",
+               {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
     (*shared)(status);
   });
   if (!posted) (*shared)(Status(StatusCode::kStopped, "server stopped"));
@@ -240,7 +246,8 @@ void Server::drain_transports() {
   for (Transport& transport : transports_) {
     if (!transport.started) continue;
     lock.unlock();
-    transport.table->drain(transport.handle, static_cast<uint64_t>(std::chrono::nanoseconds(kDrainTime).count()));
+    transport.table->drain(transport.handle,
+                           static_cast<uint64_t>(std::chrono::nanoseconds(kDrainTime).count()));
     lock.lock();
   }
   chores_wake_.wait_for(lock, request_timeout(config_), [&] {
@@ -285,7 +292,8 @@ void Server::stop() {
   hub_.reset();
   if (store_) {
     if (auto synced = store_->sync(); !synced.ok()) {
-      log_->warn("the store could not be synced; the log will be replayed", {{"error", synced.status().message()}});
+      log_->warn("the store could not be synced; the log will be replayed",
+                 {{"error", synced.status().message()}});
     }
   }
   applier_.reset();

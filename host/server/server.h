@@ -1,9 +1,9 @@
-// One member, from its configuration to serving and back: makes the parts, connects them, starts them in
-// order and stops them in the reverse one.
+// One member, from its configuration to serving and back: makes the parts, connects them, starts
+// them in order and stops them in the reverse one.
 //
-// main() calls start(), waits for a signal, and calls stop(). What fails later than start() ends the process
-// with a line in the log: a store or a log that failed cannot be trusted further, and nothing that was
-// acknowledged depends on an orderly end.
+// main() calls start(), waits for a signal, and calls stop(). What fails later than start() ends
+// the process with a line in the log: a store or a log that failed cannot be trusted further, and
+// nothing that was acknowledged depends on an orderly end.
 #pragma once
 
 #include <atomic>
@@ -42,7 +42,8 @@ class Server : public api::Node {
   void stop();
 
   // api::Node
-  void propose(uint32_t field, std::string_view request, std::unique_ptr<apply::Waiter> waiter) override;
+  void propose(uint32_t field, std::string_view request,
+               std::unique_ptr<apply::Waiter> waiter) override;
   RpcStatus check_linearizable() const override;
   void when_compacted(int64_t revision, std::function<void(bool)> done) override;
   void reclaim(std::function<void(Status)> done) override;
@@ -87,8 +88,15 @@ class Server : public api::Node {
   RaftNodeOptions raft_options(const Identity& identity, uint64_t applied);
   void role_changed(const raft::SoftState& state, uint64_t term);
   Status make_raft(const Identity& identity);
+
+  // wiring.cc
+  Status make_hub();
+  void answering(bool begin);
+  apply::Hooks apply_hooks();
   Status make_apply();
+  void make_compaction();
   Status make_api();
+
   Status bind_listeners();
   void log_start(bool is_new) const;
   Status publish();
@@ -141,14 +149,14 @@ class Server : public api::Node {
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> next_request_id_{0};
-  std::atomic<int64_t> store_bytes_{0};     // As of the last look, and what was written since.
+  std::atomic<int64_t> store_bytes_{0};  // As of the last look, and what was written since.
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
-  uint64_t released_at_index_ = 0;          // The chores thread's.
+  uint64_t released_at_index_ = 0;  // The chores thread's.
   uint64_t released_at_log_bytes_ = 0;
 
   std::mutex chores_mutex_;
-  std::condition_variable chores_wake_;     // Also: drained transports.
+  std::condition_variable chores_wake_;  // Also: drained transports.
   bool stopping_ = false;
   std::thread chores_;
 };

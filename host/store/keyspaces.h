@@ -1,5 +1,5 @@
-// The numbered byte maps that the host keeps in a backend. docs/formats/keyspaces.md has their layout.
-// Numbers are part of the stored format: never reused.
+// The numbered byte maps that the host keeps in a backend. docs/formats/keyspaces.md has their
+// layout. Numbers are part of the stored format: never reused.
 #pragma once
 
 #include <cstdint>

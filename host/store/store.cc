@@ -30,7 +30,8 @@ Status plugin_status(mortise_status code, const mortise_error& error, std::strin
   if (code == MORTISE_OK) return Status();
   std::string message(what);
   message += ": ";
-  message += error.message[0] != '\0' ? std::string(error.message) : "status " + std::to_string(code);
+  message +=
+      error.message[0] != '\0' ? std::string(error.message) : "status " + std::to_string(code);
   return Status(code_of(code), std::move(message));
 }
 
@@ -56,7 +57,8 @@ bool Cursor::next(std::string_view* key, std::string_view* value) {
   return false;
 }
 
-Status Reader::get(Keyspace keyspace, std::string_view key, bool* found, std::string_view* value) const {
+Status Reader::get(Keyspace keyspace, std::string_view key, bool* found,
+                   std::string_view* value) const {
   mortise_error error;
   error.struct_size = sizeof error;
   error.os_errno = 0;
@@ -72,24 +74,27 @@ Status Reader::get(Keyspace keyspace, std::string_view key, bool* found, std::st
 Result<Cursor> Reader::cursor(Keyspace keyspace, uint32_t flags) const {
   mortise_error error = new_error();
   mortise_cursor* handle = nullptr;
-  MORTISE_RETURN_IF_ERROR(plugin_status(table_->cursor_open(handle_, keyspace, flags, &handle, &error),
-                                        error, "backend cursor_open"));
+  MORTISE_RETURN_IF_ERROR(
+      plugin_status(table_->cursor_open(handle_, keyspace, flags, &handle, &error), error,
+                    "backend cursor_open"));
   return Cursor(table_, handle);
 }
 
-Result<std::unique_ptr<Store>> Store::open(const mortise_backend_v1* table, const mortise_host* host,
-                                           const std::string& path, std::string_view config_json) {
+Result<std::unique_ptr<Store>> Store::open(const mortise_backend_v1* table,
+                                           const mortise_host* host, const std::string& path,
+                                           std::string_view config_json) {
   mortise_error error = new_error();
   mortise_backend* handle = nullptr;
   MORTISE_RETURN_IF_ERROR(
-      plugin_status(table->store_open(host, path.c_str(), bytes(config_json), &handle, &error), error,
-                    "cannot open the store"));
+      plugin_status(table->store_open(host, path.c_str(), bytes(config_json), &handle, &error),
+                    error, "cannot open the store"));
   return std::unique_ptr<Store>(new Store(table, handle));
 }
 
 Store::~Store() { table_->store_close(handle_); }
 
-Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t applied_term, bool sync) {
+Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t applied_term,
+                     bool sync) {
   mortise_error error = new_error();
   mortise_commit_request request{};
   request.struct_size = sizeof request;
@@ -104,7 +109,8 @@ Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t a
 Result<uint64_t> Store::sync() {
   mortise_error error = new_error();
   uint64_t index = 0;
-  MORTISE_RETURN_IF_ERROR(plugin_status(table_->sync(handle_, &index, &error), error, "backend sync"));
+  MORTISE_RETURN_IF_ERROR(
+      plugin_status(table_->sync(handle_, &index, &error), error, "backend sync"));
   return index;
 }
 
@@ -125,7 +131,8 @@ Result<mortise_store_size> Store::size() const {
   mortise_error error = new_error();
   mortise_store_size size{};
   size.struct_size = sizeof size;
-  MORTISE_RETURN_IF_ERROR(plugin_status(table_->size(handle_, &size, &error), error, "backend size"));
+  MORTISE_RETURN_IF_ERROR(
+      plugin_status(table_->size(handle_, &size, &error), error, "backend size"));
   return size;
 }
 

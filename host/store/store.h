@@ -28,8 +28,10 @@ Status plugin_status(mortise_status code, const mortise_error& error, std::strin
 class Cursor {
  public:
   Cursor() = default;
-  Cursor(const mortise_backend_v1* table, mortise_cursor* handle) : table_(table), handle_(handle) {}
-  Cursor(Cursor&& other) noexcept : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Cursor(const mortise_backend_v1* table, mortise_cursor* handle)
+      : table_(table), handle_(handle) {}
+  Cursor(Cursor&& other) noexcept
+      : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
   Cursor& operator=(Cursor&& other) noexcept {
     close();
     table_ = other.table_;
@@ -59,8 +61,10 @@ class Cursor {
 class Reader {
  public:
   Reader() = default;
-  Reader(const mortise_backend_v1* table, mortise_reader* handle) : table_(table), handle_(handle) {}
-  Reader(Reader&& other) noexcept : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+  Reader(const mortise_backend_v1* table, mortise_reader* handle)
+      : table_(table), handle_(handle) {}
+  Reader(Reader&& other) noexcept
+      : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
   Reader& operator=(Reader&& other) noexcept {
     close();
     table_ = other.table_;
@@ -103,8 +107,9 @@ class WriteBatch {
 class Store {
  public:
   // `table` lives as long as the process; `host` outlives the store.
-  static Result<std::unique_ptr<Store>> open(const mortise_backend_v1* table, const mortise_host* host,
-                                             const std::string& path, std::string_view config_json);
+  static Result<std::unique_ptr<Store>> open(const mortise_backend_v1* table,
+                                             const mortise_host* host, const std::string& path,
+                                             std::string_view config_json);
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -118,7 +123,8 @@ class Store {
   Status reclaim();
 
  private:
-  Store(const mortise_backend_v1* table, mortise_backend* handle) : table_(table), handle_(handle) {}
+  Store(const mortise_backend_v1* table, mortise_backend* handle)
+      : table_(table), handle_(handle) {}
   const mortise_backend_v1* table_;
   mortise_backend* handle_;
 };

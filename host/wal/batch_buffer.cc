@@ -26,8 +26,8 @@ char* put_hard_state(char* out, const HardState& state) {
 }
 
 char* put_mark(char* out, const SnapshotMark& mark) {
-  out = put_record_header(out, RecordType::kSnapshotMark,
-                          mark.replaces_log ? kMarkReplacesLog : 0, kSnapshotMarkBytes);
+  out = put_record_header(out, RecordType::kSnapshotMark, mark.replaces_log ? kMarkReplacesLog : 0,
+                          kSnapshotMarkBytes);
   store_le<uint64_t>(out, mark.index);
   store_le<uint64_t>(out + 8, mark.term);
   return out + kSnapshotMarkBytes;
@@ -55,17 +55,17 @@ void BatchBuffer::add_entry(const EntryRecord& entry) {
   MORTISE_CHECK(!finished_, "a batch is sealed once");
   MORTISE_CHECK(entry.index > 0, "entries count from 1");
   if (last_index_ != 0) {
-    MORTISE_CHECK(entry.index <= last_index_ + 1,
-                  "gap in the log: entry " + std::to_string(entry.index) + " after " +
-                      std::to_string(last_index_));
+    MORTISE_CHECK(entry.index <= last_index_ + 1, "gap in the log: entry " +
+                                                      std::to_string(entry.index) + " after " +
+                                                      std::to_string(last_index_));
   } else if (!replaced_) {
     joins_at_ = entry.index;
   }
   last_index_ = entry.index;
   max_index_ = std::max(max_index_, entry.index);
   const size_t body = kEntryPrefixBytes + entry.data.size();
-  char* out = put_record_header(extend(kRecordHeaderBytes + body), RecordType::kEntry, entry.type,
-                                body);
+  char* out =
+      put_record_header(extend(kRecordHeaderBytes + body), RecordType::kEntry, entry.type, body);
   store_le<uint64_t>(out, entry.term);
   store_le<uint64_t>(out + 8, entry.index);
   if (!entry.data.empty()) {

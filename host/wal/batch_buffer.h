@@ -43,8 +43,7 @@ class BatchBuffer {
   // they begin with that segment header (sealed here too) and the batch with `carried_state` and
   // `carried_mark`, so that older segments are not needed for them; `offset` is then 0.
   // `header` needs its number set and gets the rest.
-  std::string_view seal(BatchHeader& header, uint32_t chain, uint32_t segment_crc,
-                        uint64_t offset);
+  std::string_view seal(BatchHeader& header, uint32_t chain, uint32_t segment_crc, uint64_t offset);
   std::string_view seal_first(BatchHeader& header, SegmentHeader& segment,
                               const std::optional<HardState>& carried_state,
                               const std::optional<SnapshotMark>& carried_mark);

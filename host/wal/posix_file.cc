@@ -31,9 +31,8 @@ class PosixFile final : public File {
   Result<size_t> read_at(uint64_t offset, char* out, size_t size) override {
     size_t done = 0;
     while (done < size) {
-      const ssize_t got = retry_interrupted([&] {
-        return ::pread(fd_, out + done, size - done, static_cast<off_t>(offset + done));
-      });
+      const ssize_t got = retry_interrupted(
+          [&] { return ::pread(fd_, out + done, size - done, static_cast<off_t>(offset + done)); });
       if (got < 0) return errno_status(errno, "cannot read " + path_);
       if (got == 0) break;
       done += static_cast<size_t>(got);
@@ -43,9 +42,8 @@ class PosixFile final : public File {
 
   Status write_at(uint64_t offset, std::string_view bytes) override {
     while (!bytes.empty()) {
-      const ssize_t put = retry_interrupted([&] {
-        return ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset));
-      });
+      const ssize_t put = retry_interrupted(
+          [&] { return ::pwrite(fd_, bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
       if (put < 0) return errno_status(errno, "cannot write " + path_);
       if (put == 0) return errno_status(EIO, "cannot write " + path_);
       offset += static_cast<uint64_t>(put);

@@ -78,10 +78,9 @@ Status Recovery::read_segment(const Found& found, bool newest) {
 Status Recovery::check_header(const SegmentReader& reader, const Found& found) {
   const SegmentHeader& header = reader.header();
   if (header.cluster_id != options_.cluster_id || header.member_id != options_.member_id) {
-    return invalid("wal segment " + reader.path() + ": belongs to member " +
-                   hex(header.member_id) + " of cluster " + hex(header.cluster_id) +
-                   ", not to member " + hex(options_.member_id) + " of cluster " +
-                   hex(options_.cluster_id));
+    return invalid("wal segment " + reader.path() + ": belongs to member " + hex(header.member_id) +
+                   " of cluster " + hex(header.cluster_id) + ", not to member " +
+                   hex(options_.member_id) + " of cluster " + hex(options_.cluster_id));
   }
   if (header.sequence != found.parsed.sequence || header.first_batch != found.parsed.first_batch) {
     return reader.refuse(0, "the header says sequence " + hex(header.sequence) +
@@ -160,9 +159,9 @@ Status Recovery::apply_batch(const SegmentReader& reader) {
     }
     if (status.ok()) continue;
     if (status.code() != StatusCode::kCorruption) return status;
-    return reader.refuse(reader.batch().offset, "batch " +
-                                                    std::to_string(reader.batch().header.number) +
-                                                    ": " + status.message());
+    return reader.refuse(
+        reader.batch().offset,
+        "batch " + std::to_string(reader.batch().header.number) + ": " + status.message());
   }
   if (rest.empty()) return Status();
   return reader.refuse(reader.batch().offset, "bytes behind the last record of the batch");
@@ -171,8 +170,7 @@ Status Recovery::apply_batch(const SegmentReader& reader) {
 Status Recovery::apply_record(RecordType type, uint8_t tag, std::string_view body) {
   const auto field = [&](size_t i) { return load_le<uint64_t>(body.data() + 8 * i); };
   switch (type) {
-    case RecordType::kEntry:
-      return apply_entry(tag, body);
+    case RecordType::kEntry: return apply_entry(tag, body);
     case RecordType::kHardState:
       if (body.size() != kHardStateBytes || tag != 0) return corruption("malformed hard state");
       recovered_.hard_state = HardState{field(0), field(1), field(2)};

@@ -30,7 +30,7 @@ class Recovery {
   // After read(). The newest segment's end:
   struct Tail {
     uint64_t sequence = 0;
-    uint64_t offset = 0;             // Behind the last good batch.
+    uint64_t offset = 0;  // Behind the last good batch.
     uint64_t last_batch_offset = 0;
     uint32_t segment_crc = 0;
     uint32_t chain = 0;

@@ -414,21 +414,21 @@ TEST(RecordTest, MalformedRecordsAreRefused) {
   EXPECT_TRUE(with_payload(record(1, 0, index_one), 1).ok());
   EXPECT_TRUE(with_payload(record(2, 0, std::string(24, '\0')), 1).ok());
   const std::pair<std::string, uint32_t> bad[] = {
-      {record(1, 0, index_one), 0},                      // More bytes than records.
-      {record(1, 0, index_one), 2},                      // Fewer.
-      {record(1, 0, std::string(15, '\0')), 1},          // Short entry.
-      {record(1, 0, std::string(16, '\0')), 1},          // Entry 0.
-      {record(2, 0, std::string(23, '\0')), 1},          // Short hard state.
-      {record(2, 1, std::string(24, '\0')), 1},          // Tag of nothing.
-      {record(3, 2, std::string(16, '\0')), 1},          // Unknown tag.
-      {record(3, 0, std::string(17, '\0')), 1},          // Long mark.
-      {record(9, 0, ""), 1},                             // Unknown type.
-      {record(0, 0, ""), 1},                             //
-      {record(1, 0, index_one).substr(0, 20), 1},        // Runs over the end.
-      {std::string("\1\0\1\0\0\0\0\0", 8), 1},           // Reserved bytes.
-      {std::string("\1\0\0\0\xff\xff\xff\xff", 8), 1},   // Length near 2^32.
+      {record(1, 0, index_one), 0},                     // More bytes than records.
+      {record(1, 0, index_one), 2},                     // Fewer.
+      {record(1, 0, std::string(15, '\0')), 1},         // Short entry.
+      {record(1, 0, std::string(16, '\0')), 1},         // Entry 0.
+      {record(2, 0, std::string(23, '\0')), 1},         // Short hard state.
+      {record(2, 1, std::string(24, '\0')), 1},         // Tag of nothing.
+      {record(3, 2, std::string(16, '\0')), 1},         // Unknown tag.
+      {record(3, 0, std::string(17, '\0')), 1},         // Long mark.
+      {record(9, 0, ""), 1},                            // Unknown type.
+      {record(0, 0, ""), 1},                            //
+      {record(1, 0, index_one).substr(0, 20), 1},       // Runs over the end.
+      {std::string("\1\0\1\0\0\0\0\0", 8), 1},          // Reserved bytes.
+      {std::string("\1\0\0\0\xff\xff\xff\xff", 8), 1},  // Length near 2^32.
       {record(1, 0, index_one) + record(1, 0, std::string(8, '\0') + '\3' + std::string(7, '\0')),
-       2},                                               // Gap.
+       2},  // Gap.
   };
   for (const auto& [payload, records] : bad) {
     EXPECT_EQ(with_payload(payload, records).code(), StatusCode::kCorruption) << records;

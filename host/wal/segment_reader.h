@@ -34,7 +34,7 @@ class SegmentReader {
   struct Batch {
     BatchHeader header;
     uint64_t offset = 0;
-    std::string_view bytes;    // With header and padding. Until the next call on this reader.
+    std::string_view bytes;  // With header and padding. Until the next call on this reader.
     std::string_view payload;
   };
   const Batch& batch() const { return batch_; }
@@ -49,9 +49,9 @@ class SegmentReader {
   };
   const Damage& damage() const { return damage_; }
 
-  uint64_t offset() const { return offset_; }           // Of the next, missing or bad, batch.
+  uint64_t offset() const { return offset_; }  // Of the next, missing or bad, batch.
   uint64_t next_number() const { return next_number_; }
-  uint32_t chain() const { return chain_; }             // Of the last good batch.
+  uint32_t chain() const { return chain_; }  // Of the last good batch.
 
   // What lies from `from` to the end of the file.
   struct Rest {

@@ -28,17 +28,27 @@ class SimDisk final : public FileSystem {
 
   // After so many more changing operations the power is gone: each operation fails, until
   // power_loss(). The operation that meets the end has taken effect, but is not durable.
-  void lose_power_after(uint64_t operations) { with_lock([&] { operations_left_ = operations; }); }
+  void lose_power_after(uint64_t operations) {
+    with_lock([&] { operations_left_ = operations; });
+  }
   bool powered() const { return powered_; }
   // The machine starts again with what was durable and a random part of the rest.
   void power_loss();
 
   // Writes and allocations beyond so many bytes fail with ENOSPC, writes after a part.
-  void limit_space(uint64_t bytes) { with_lock([&] { space_left_ = bytes; }); }
-  void fail_syncs(bool fail) { with_lock([&] { fail_syncs_ = fail; }); }
-  void fail_removes(bool fail) { with_lock([&] { fail_removes_ = fail; }); }
+  void limit_space(uint64_t bytes) {
+    with_lock([&] { space_left_ = bytes; });
+  }
+  void fail_syncs(bool fail) {
+    with_lock([&] { fail_syncs_ = fail; });
+  }
+  void fail_removes(bool fail) {
+    with_lock([&] { fail_removes_ = fail; });
+  }
   // Called by each sync of a file before it does anything, with no lock held.
-  void on_sync(std::function<void()> hook) { with_lock([&] { sync_hook_ = std::move(hook); }); }
+  void on_sync(std::function<void()> hook) {
+    with_lock([&] { sync_hook_ = std::move(hook); });
+  }
 
   // What the file reads as now; a reference for tests that damage it.
   std::string& contents(const std::string& path) { return files_.at(path)->data; }

@@ -206,8 +206,7 @@ void Wal::note_written(const BatchBuffer& batch) {
 }
 
 Status Wal::open_next() {
-  MORTISE_ASSIGN_OR_RETURN(next_file_,
-                           file_system_.open_file(path(kNextName), OpenMode::kCreate));
+  MORTISE_ASSIGN_OR_RETURN(next_file_, file_system_.open_file(path(kNextName), OpenMode::kCreate));
   next_capacity_ = options_.segment_bytes;
   Status status = next_file_->allocate(next_capacity_);
   if (!status.ok()) next_file_.reset();

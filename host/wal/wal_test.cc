@@ -38,10 +38,10 @@ TEST(FormatTest, SegmentNames) {
   ASSERT_TRUE(parsed);
   EXPECT_EQ(parsed->sequence, 0xffu);
   EXPECT_EQ(parsed->first_batch, 0xfedcba9876543210u);
-  for (const char* bad : {"", "x.wal", "00000000000000FF-0000000000000001.wal",
-                          "0000000000000001_0000000000000001.wal",
-                          "0000000000000001-0000000000000001.wall",
-                          "000000000000001-00000000000000001.wal"}) {
+  for (const char* bad :
+       {"", "x.wal", "00000000000000FF-0000000000000001.wal",
+        "0000000000000001_0000000000000001.wal", "0000000000000001-0000000000000001.wall",
+        "000000000000001-00000000000000001.wal"}) {
     EXPECT_FALSE(parse_segment_file_name(bad)) << bad;
   }
 }
@@ -163,8 +163,7 @@ TEST(WalTest, OverwritingDropsTheOldTail) {
   {
     const Opened again = open_log(sim_options(disk));
     ASSERT_TRUE(again.status.ok());
-    EXPECT_EQ(again.sink.entries,
-              (std::vector<OwnedEntry>{entry(1, 1), entry(2, 1), entry(3, 2)}));
+    EXPECT_EQ(again.sink.entries, (std::vector<OwnedEntry>{entry(1, 1), entry(2, 1), entry(3, 2)}));
     ASSERT_TRUE(append(*again.wal, {{}, {entry(4, 3), entry(2, 4)}, {}}).ok());
   }
   const Opened last = open_log(sim_options(disk));

@@ -90,9 +90,9 @@ class Writer {
   std::condition_variable work_;
   std::condition_variable room_;
   BatchBuffer waiting_;
-  bool waiting_sync_ = false;   // waiting_ has something that must be written now.
-  HardState newest_state_;      // The last one submitted, or recovered.
-  uint64_t submitted_ = 0;      // Number of the last request taken.
+  bool waiting_sync_ = false;  // waiting_ has something that must be written now.
+  HardState newest_state_;     // The last one submitted, or recovered.
+  uint64_t submitted_ = 0;     // Number of the last request taken.
   uint64_t acknowledged_ = 0;
   uint64_t release_index_ = 0;  // Asked for.
   uint64_t released_index_ = 0;

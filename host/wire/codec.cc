@@ -30,8 +30,7 @@ bool FieldReader::next(Field* field) {
 
 bool FieldReader::read_value(Field* field, int depth) {
   switch (field->type) {
-    case Type::kVarint:
-      return read_varint(&field->varint);
+    case Type::kVarint: return read_varint(&field->varint);
     case Type::kFixed64:
       if (end_ - p_ < 8) return false;
       std::memcpy(&field->varint, p_, 8);
@@ -52,10 +51,8 @@ bool FieldReader::read_value(Field* field, int depth) {
       p_ += size;
       return true;
     }
-    case Type::kGroup:
-      return skip_group(field->number, depth);
-    default:
-      return false;
+    case Type::kGroup: return skip_group(field->number, depth);
+    default: return false;
   }
 }
 

@@ -1,6 +1,6 @@
-// The protobuf wire format, as far as the hot path needs it: requests are read as views of the bytes they
-// came in, stored values are spliced into responses without being parsed. Everything else uses the
-// generated classes of proto/.
+// The protobuf wire format, as far as the hot path needs it: requests are read as views of the
+// bytes they came in, stored values are spliced into responses without being parsed. Everything
+// else uses the generated classes of proto/.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,14 @@
 
 namespace mortise::wire {
 
-enum class Type : uint8_t { kVarint = 0, kFixed64 = 1, kBytes = 2, kGroup = 3, kGroupEnd = 4, kFixed32 = 5 };
+enum class Type : uint8_t {
+  kVarint = 0,
+  kFixed64 = 1,
+  kBytes = 2,
+  kGroup = 3,
+  kGroupEnd = 4,
+  kFixed32 = 5
+};
 
 // One field as it stands in a message.
 struct Field {

@@ -1,5 +1,5 @@
-// mvccpb.KeyValue as bytes. What is stored, hashed and sent is the same encoding that etcd writes: fields in
-// order, zero ones left out.
+// mvccpb.KeyValue as bytes. What is stored, hashed and sent is the same encoding that etcd writes:
+// fields in order, zero ones left out.
 #pragma once
 
 #include "host/wire/codec.h"

@@ -28,8 +28,7 @@ bool decode_op(std::string_view bytes, RequestOp* out, int depth) {
         *out = std::move(txn);
         break;
       }
-      default:
-        break;
+      default: break;
     }
   }
   return !reader.failed();

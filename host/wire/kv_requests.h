@@ -13,7 +13,13 @@ namespace mortise::wire {
 constexpr int kTxnDepthMax = 256;
 
 enum SortOrder : int32_t { kSortNone = 0, kSortAscend = 1, kSortDescend = 2 };
-enum SortTarget : int32_t { kSortKey = 0, kSortVersion = 1, kSortCreate = 2, kSortMod = 3, kSortValue = 4 };
+enum SortTarget : int32_t {
+  kSortKey = 0,
+  kSortVersion = 1,
+  kSortCreate = 2,
+  kSortMod = 3,
+  kSortValue = 4
+};
 
 struct RangeRequest {
   std::string_view key;
@@ -46,7 +52,12 @@ struct DeleteRangeRequest {
   bool prev_kv = false;
 };
 
-enum CompareResult : int32_t { kCompareEqual = 0, kCompareGreater = 1, kCompareLess = 2, kCompareNotEqual = 3 };
+enum CompareResult : int32_t {
+  kCompareEqual = 0,
+  kCompareGreater = 1,
+  kCompareLess = 2,
+  kCompareNotEqual = 3
+};
 enum CompareTarget : int32_t {
   kCompareVersion = 0,
   kCompareCreate = 1,
@@ -55,8 +66,8 @@ enum CompareTarget : int32_t {
   kCompareLease = 4
 };
 
-// The operand of a comparison is that of `target`; one given for another target counts as absent, and
-// absent counts as 0 or empty.
+// The operand of a comparison is that of `target`; one given for another target counts as absent,
+// and absent counts as 0 or empty.
 struct Compare {
   int32_t result = kCompareEqual;
   int32_t target = kCompareVersion;

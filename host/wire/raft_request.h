@@ -1,5 +1,5 @@
-// etcdserverpb.InternalRaftRequest, the payload of a log entry: one request and a header with its id. The
-// request's bytes go in and come out as the client sent them.
+// etcdserverpb.InternalRaftRequest, the payload of a log entry: one request and a header with its
+// id. The request's bytes go in and come out as the client sent them.
 #pragma once
 
 #include "host/wire/codec.h"

@@ -15,7 +15,9 @@ namespace {
 TEST(KeyValue, EncodesAsProtobufDoes) {
   std::mt19937_64 random(1);
   for (int round = 0; round < 2000; ++round) {
-    auto number = [&] { return static_cast<int64_t>(random() >> (random() % 64)) * (random() % 3 != 0); };
+    auto number = [&] {
+      return static_cast<int64_t>(random() >> (random() % 64)) * (random() % 3 != 0);
+    };
     mvccpb::KeyValue expected;
     expected.set_key(std::string(random() % 200, 'k'));
     expected.set_create_revision(number());
@@ -75,7 +77,8 @@ TEST(KvRequests, NestedTxnsAndTheirDepthLimit) {
   put->set_key("p");
   put->set_ignore_lease(true);
   txn.add_success();
-  txn.add_failure()->mutable_request_txn()->add_success()->mutable_request_delete_range()->set_key("d");
+  txn.add_failure()->mutable_request_txn()->add_success()->mutable_request_delete_range()->set_key(
+      "d");
   std::string bytes = txn.SerializeAsString();
   TxnRequest t;
   ASSERT_TRUE(decode(bytes, &t));
@@ -109,7 +112,8 @@ TEST(KvRequests, MalformedBytesAreRefusedOrSkippedNeverOverrun) {
   for (size_t cut = 0; cut < good.size(); ++cut) (void)decode(good.substr(0, cut), &t);
   for (int round = 0; round < 20000; ++round) {
     std::string bad = good;
-    for (int flips = 0; flips < 3; ++flips) bad[random() % bad.size()] = static_cast<char>(random());
+    for (int flips = 0; flips < 3; ++flips)
+      bad[random() % bad.size()] = static_cast<char>(random());
     (void)decode(bad, &t);
   }
   EXPECT_FALSE(decode(std::string_view("\x0a\x05xx", 4), &t));

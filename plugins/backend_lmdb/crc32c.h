@@ -1,5 +1,5 @@
-// CRC-32C (Castagnoli) of bytes, continued from `crc`; start with 0. Any thread. Used by the files that the
-// plugin writes beside LMDB's own.
+// CRC-32C (Castagnoli) of bytes, continued from `crc`; start with 0. Any thread. Used by the files
+// that the plugin writes beside LMDB's own.
 #pragma once
 
 #include <cstddef>

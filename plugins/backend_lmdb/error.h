@@ -9,8 +9,8 @@ namespace mortise::lmdb {
 
 using sdk::Status;
 
-// `what` names what was tried and the path: "reading /data/gen-1". rc must not be 0. MDB_NOTFOUND is
-// corruption here: callers for whom a missing key is a normal answer ask before.
+// `what` names what was tried and the path: "reading /data/gen-1". rc must not be 0. MDB_NOTFOUND
+// is corruption here: callers for whom a missing key is a normal answer ask before.
 Status mdb_error(int rc, std::string_view what);
 
 }  // namespace mortise::lmdb

@@ -143,7 +143,8 @@ Status scan_directory(const std::string& directory, DirectoryContent& out) {
     } else if (numbered(name, "run-", number)) {
       out.runs.push_back(number);
     } else if (name != "LOCK" && name != "lost+found") {
-      return sdk::invalid(directory + " holds \"" + name + "\", which is not of an LMDB store of mortise");
+      return sdk::invalid(directory + " holds \"" + name +
+                          "\", which is not of an LMDB store of mortise");
     }
   }
   std::sort(out.runs.begin(), out.runs.end());

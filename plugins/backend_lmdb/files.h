@@ -1,8 +1,9 @@
-// The files of a store's directory other than LMDB's own: what may be there, the lock, CURRENT, and the small
-// calls that make a change of the directory durable. The layout is in docs/formats/backend_lmdb.md.
+// The files of a store's directory other than LMDB's own: what may be there, the lock, CURRENT, and
+// the small calls that make a change of the directory durable. The layout is in
+// docs/formats/backend_lmdb.md.
 //
-// Used by the store, at open and when the generation changes. No thread rules: the caller sees to it that one
-// thread at a time changes CURRENT.
+// Used by the store, at open and when the generation changes. No thread rules: the caller sees to
+// it that one thread at a time changes CURRENT.
 #pragma once
 
 #include <cstdint>
@@ -41,7 +42,8 @@ class File {
 // Held by one store at a time, in this process or another; released with the descriptor.
 Status lock_directory(const std::string& directory, File& out);
 
-// What CURRENT says. `ready` is false between the creation of a store and its first complete generation.
+// What CURRENT says. `ready` is false between the creation of a store and its first complete
+// generation.
 struct Current {
   uint64_t generation = 0;
   bool ready = false;
@@ -50,9 +52,9 @@ struct Current {
 // What a directory holds, by our names.
 struct DirectoryContent {
   bool has_current = false;
-  std::vector<uint64_t> generations;      // gen-N
-  std::vector<uint64_t> runs;             // run-N, ascending
-  std::vector<std::string> leftovers;     // Unfinished pieces: tmp-N, *.tmp
+  std::vector<uint64_t> generations;   // gen-N
+  std::vector<uint64_t> runs;          // run-N, ascending
+  std::vector<std::string> leftovers;  // Unfinished pieces: tmp-N, *.tmp
 };
 
 // E_INVALID if the directory is none, or holds anything that is not a store's.

@@ -25,7 +25,8 @@ MDB_val val(std::string_view bytes) {
   return MDB_val{bytes.size(), const_cast<char*>(bytes.data())};
 }
 
-// Pages of files that this process has mapped in, all mappings together. 0 if the system does not say.
+// Pages of files that this process has mapped in, all mappings together. 0 if the system does not
+// say.
 uint64_t mapped_file_bytes() {
   std::FILE* file = std::fopen("/proc/self/statm", "re");
   if (file == nullptr) return 0;
@@ -50,7 +51,8 @@ Generation::~Generation() {
 void Generation::set_path(const std::string& path) { path_ = path; }
 
 Status Generation::open_env(uint64_t map_bytes) {
-  // The store's own lock keeps others out, so whatever an old lock file says is of a process that is gone.
+  // The store's own lock keeps others out, so whatever an old lock file says is of a process that
+  // is gone.
   MORTISE_SDK_RETURN_IF_ERROR(remove_path(path_ + kLockFile));
   unsigned flags = MDB_NOTLS;
   if (!options_.readahead) flags |= MDB_NORDAHEAD;
@@ -95,8 +97,9 @@ int Generation::tail_is_free(uint64_t first_page, uint64_t page_count, bool& fre
   return rc;
 }
 
-// A file that lost its end would be met as a fault of the process, so it is refused here. It may be shorter
-// than its page count by pages that were allocated and freed in one transaction, which are never written.
+// A file that lost its end would be met as a fault of the process, so it is refused here. It may be
+// shorter than its page count by pages that were allocated and freed in one transaction, which are
+// never written.
 Status Generation::check_file_length() {
   MDB_envinfo info;
   MDB_stat stat;
@@ -178,8 +181,7 @@ int Generation::begin_read(MDB_txn** out) {
       pool_.pop_back();
     }
   }
-  int rc = txn != nullptr ? ::mdb_txn_renew(txn)
-                          : ::mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
+  int rc = txn != nullptr ? ::mdb_txn_renew(txn) : ::mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn);
   if (rc == 0) {
     *out = txn;
     return 0;
@@ -219,7 +221,8 @@ bool Generation::try_grow(Status& status) {
   const uint64_t bytes = map_bytes() * 2;
   const int rc = ::mdb_env_set_mapsize(env_, bytes);
   if (rc != 0) {
-    status = mdb_error(rc, "growing the map of " + path_ + " to " + std::to_string(bytes) + " bytes");
+    status =
+        mdb_error(rc, "growing the map of " + path_ + " to " + std::to_string(bytes) + " bytes");
     return true;
   }
   map_bytes_.store(bytes, std::memory_order_relaxed);

@@ -1,18 +1,19 @@
-// One LMDB environment: a directory gen-N with data.mdb, what it says of itself (State), and the read
-// transactions that are open on it.
+// One LMDB environment: a directory gen-N with data.mdb, what it says of itself (State), and the
+// read transactions that are open on it.
 //
-// A store has one current generation; reclaim(), replace() and a growth of the map that readers stand in the way
-// of make a new one. Readers hold the one they began on by shared_ptr; when the last owner lets go, the
-// environment is closed and, if it was declared obsolete, its directory is removed.
+// A store has one current generation; reclaim(), replace() and a growth of the map that readers
+// stand in the way of make a new one. Readers hold the one they began on by shared_ptr; when the
+// last owner lets go, the environment is closed and, if it was declared obsolete, its directory is
+// removed.
 //
-// Threads: one writer at a time (the caller's business); begin_read(), end_read(), touch() and the figures from
-// any thread. Errors name the path.
+// Threads: one writer at a time (the caller's business); begin_read(), end_read(), touch() and the
+// figures from any thread. Errors name the path.
 #pragma once
 
 #include <lmdb.h>
 
-#include <atomic>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -30,8 +31,9 @@ struct State {
   uint64_t index = 0;  // Position of the newest memtable that is in completely.
   uint64_t term = 0;
   uint64_t last_run = 0;  // Its number.
-  uint64_t redo_run = 0;  // Not 0: a part of this run is in too, and the run has to be taken in again.
-  uint64_t next_tree = 1; // Number of the next tree of long keys.
+  uint64_t redo_run =
+      0;  // Not 0: a part of this run is in too, and the run has to be taken in again.
+  uint64_t next_tree = 1;  // Number of the next tree of long keys.
 };
 
 constexpr int64_t kTrimIntervalMs = 500;
@@ -54,14 +56,14 @@ class Generation {
   int read_state(MDB_txn* txn, State& out) const;
   int write_state(MDB_txn* txn, const State& state) const;
 
-  // Doubles the map. False if transactions are open, which LMDB does not allow; no begin_read() may run
-  // meanwhile.
+  // Doubles the map. False if transactions are open, which LMDB does not allow; no begin_read() may
+  // run meanwhile.
   bool try_grow(Status& status);
   uint64_t map_bytes() const { return map_bytes_.load(std::memory_order_relaxed); }
 
-  // A scan counts file pages that it has mapped in, and lets go of all once the process holds more than the
-  // limit. Single lookups do not: mapping a page costs more than finding a key in it, so what they map in is
-  // looked at by trim_if_due() only.
+  // A scan counts file pages that it has mapped in, and lets go of all once the process holds more
+  // than the limit. Single lookups do not: mapping a page costs more than finding a key in it, so
+  // what they map in is looked at by trim_if_due() only.
   void touch(uint64_t bytes) {
     if (resident_limit_ == 0) return;
     if (touched_.fetch_add(bytes, std::memory_order_relaxed) + bytes >= touch_step_) trim();
@@ -102,7 +104,7 @@ class Generation {
   MDB_dbi meta_ = 0;
 
   std::mutex pool_mutex_;
-  std::vector<MDB_txn*> pool_;   // Reset transactions, to be renewed.
+  std::vector<MDB_txn*> pool_;  // Reset transactions, to be renewed.
   uint64_t active_reads_ = 0;
 
   std::atomic<uint64_t> map_bytes_{0};

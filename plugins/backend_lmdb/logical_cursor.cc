@@ -91,7 +91,8 @@ int LogicalCursor::take(int rc, MDB_cursor_op direction) {
     }
     const Level level = levels_.back();
     const std::string_view row = to_view(row_key_);
-    const bool in_tree = rc == 0 && row.size() >= kTreeBytes && big_endian(row.data()) == level.tree;
+    const bool in_tree =
+        rc == 0 && row.size() >= kTreeBytes && big_endian(row.data()) == level.tree;
     if (rc != 0 && rc != MDB_NOTFOUND) return fail(rc);
     if (!in_tree) {
       rc = leave(direction);
@@ -111,7 +112,8 @@ int LogicalCursor::take(int rc, MDB_cursor_op direction) {
   return 0;
 }
 
-// long_key_ ends with the chunk already. A tree that is met has rows: standing at its first or last one.
+// long_key_ ends with the chunk already. A tree that is met has rows: standing at its first or last
+// one.
 int LogicalCursor::descend(const MDB_val& stub, MDB_cursor_op direction) {
   uint64_t tree;
   if (!stub_tree(stub, tree)) return MDB_CORRUPTED;
@@ -134,9 +136,10 @@ int LogicalCursor::leave(MDB_cursor_op direction) {
   levels_.pop_back();
   if (levels_.empty()) return ::mdb_cursor_get(main_, &row_key_, &row_value_, direction);
   const Level parent = levels_.back();
-  long_row_key(parent.tree,
-               std::string_view(long_key_).substr(parent.key_offset, left.key_offset - parent.key_offset),
-               scratch_);
+  long_row_key(
+      parent.tree,
+      std::string_view(long_key_).substr(parent.key_offset, left.key_offset - parent.key_offset),
+      scratch_);
   row_key_ = to_val(scratch_);
   const int rc = ::mdb_cursor_get(long_, &row_key_, &row_value_, MDB_SET);
   if (rc != 0) return rc == MDB_NOTFOUND ? MDB_CORRUPTED : rc;
@@ -148,8 +151,8 @@ int LogicalCursor::step(MDB_cursor_op op) {
   return take(::mdb_cursor_get(cursor, &row_key_, &row_value_, op), op);
 }
 
-// One level down for a target that goes on below the stub: `left` is false if the stub was not the target's,
-// and the cursor then stands on a row after the target.
+// One level down for a target that goes on below the stub: `left` is false if the stub was not the
+// target's, and the cursor then stands on a row after the target.
 int LogicalCursor::seek_in_tree(std::string_view key, bool& left) {
   const size_t at = long_key_.size();
   uint64_t tree;

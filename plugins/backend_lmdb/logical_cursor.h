@@ -1,13 +1,15 @@
 // Keys of any length over LMDB, which takes keys of 511 bytes at most.
 //
-// A key shorter than kStubBytes is a row of its keyspace's database as it is. All longer keys that share their
-// first kStubBytes bytes are in a tree of their own: the keyspace has a stub (those bytes -> tree number), and
-// the database "long-keys" has the tree's rows under <tree number, big-endian><rest of the key>. A rest of
-// kChunkBytes or more is split the same way again, to any depth. Rows are then in memcmp order within a tree,
-// and the whole tree stands where its stub stands. A tree is never empty.
+// A key shorter than kStubBytes is a row of its keyspace's database as it is. All longer keys that
+// share their first kStubBytes bytes are in a tree of their own: the keyspace has a stub (those
+// bytes -> tree number), and the database "long-keys" has the tree's rows under <tree number,
+// big-endian><rest of the key>. A rest of kChunkBytes or more is split the same way again, to any
+// depth. Rows are then in memcmp order within a tree, and the whole tree stands where its stub
+// stands. A tree is never empty.
 //
-// Both classes work inside the caller's transaction, on the caller's thread; return codes are LMDB's, and
-// MDB_NOTFOUND is the normal end. Spans are into the map, except keys of long rows, which are in the cursor.
+// Both classes work inside the caller's transaction, on the caller's thread; return codes are
+// LMDB's, and MDB_NOTFOUND is the normal end. Spans are into the map, except keys of long rows,
+// which are in the cursor.
 #pragma once
 
 #include <lmdb.h>

@@ -92,8 +92,8 @@ Node* SkipList::insert(Arena& arena, std::string_view key) {
     if (found != nullptr && compare(found, key) == 0) return found;
   }
   const int height = random_height();
-  char* memory = arena.allocate(size_t(height - 1) * sizeof(std::atomic<Node*>) + sizeof(Node) +
-                                key.size());
+  char* memory =
+      arena.allocate(size_t(height - 1) * sizeof(std::atomic<Node*>) + sizeof(Node) + key.size());
   auto* links = reinterpret_cast<std::atomic<Node*>*>(memory);
   for (int i = 0; i < height - 1; ++i) new (links + i) std::atomic<Node*>(nullptr);
   Node* node = new (links + (height - 1)) Node{nullptr, nullptr, static_cast<uint32_t>(key.size())};

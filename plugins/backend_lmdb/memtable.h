@@ -1,19 +1,19 @@
 // The newest commits in memory: one ordered, versioned map for each keyspace, in front of LMDB.
 //
-// Written by the one thread that commits (under the store's commit mutex), read by any number of threads at
-// the same time without a lock. Once the store has frozen a memtable nobody writes it again; readers and the
-// unloader keep it alive by shared_ptr.
+// Written by the one thread that commits (under the store's commit mutex), read by any number of
+// threads at the same time without a lock. Once the store has frozen a memtable nobody writes it
+// again; readers and the unloader keep it alive by shared_ptr.
 //
 // A key has one node in a skip list and a chain of versions, newest first:
 //
 //   node "k" -> {seq 9, deleted} -> {seq 7, "b"} -> {seq 4, "a"}
 //
-// A reader at sequence s sees the first version with seq <= s; a commit's versions all carry one sequence
-// number, and of those the last written is the first in the chain. Nodes, keys and values live in an arena that
-// only grows: spans into it stay valid as long as the memtable.
+// A reader at sequence s sees the first version with seq <= s; a commit's versions all carry one
+// sequence number, and of those the last written is the first in the chain. Nodes, keys and values
+// live in an arena that only grows: spans into it stay valid as long as the memtable.
 //
-// Invariant: a pointer is published by a release store after all that it points to has been written, and is
-// followed after an acquire load.
+// Invariant: a pointer is published by a release store after all that it points to has been
+// written, and is followed after an acquire load.
 #pragma once
 
 #include <array>
@@ -66,7 +66,8 @@ struct Version {
 
 constexpr int kMaxHeight = 12;
 
-// A key. The links of the levels above 0 lie before the node, so that level 0 and the key share a cache line.
+// A key. The links of the levels above 0 lie before the node, so that level 0 and the key share a
+// cache line.
 struct Node {
   std::atomic<Node*> level0;
   std::atomic<const Version*> newest;
@@ -75,9 +76,7 @@ struct Node {
   const char* key_data() const { return reinterpret_cast<const char*>(this) + sizeof(Node); }
   std::string_view key() const { return std::string_view(key_data(), key_size); }
   std::atomic<Node*>& link(int level) { return *(&level0 - level); }
-  const Node* next(int level) const {
-    return (&level0 - level)->load(std::memory_order_acquire);
-  }
+  const Node* next(int level) const { return (&level0 - level)->load(std::memory_order_acquire); }
   // What a reader at `seq` sees; null if the key is younger than that.
   const Version* visible(uint64_t seq) const {
     const Version* version = newest.load(std::memory_order_acquire);

@@ -89,7 +89,8 @@ TEST(MemtableTest, ReadersBesideTheWriter) {
   };
   std::thread first(read), second(read);
   for (uint64_t seq = 1; seq <= kCommits; ++seq) {
-    for (int k = 0; k < kKeys; ++k) table.put(0, "key-" + std::to_string(k), std::to_string(seq), seq);
+    for (int k = 0; k < kKeys; ++k)
+      table.put(0, "key-" + std::to_string(k), std::to_string(seq), seq);
     table.put(1, "other-" + std::to_string((seq * 77) % 1000), "", seq);
     published.store(seq, std::memory_order_release);
   }

@@ -113,7 +113,8 @@ Status MergeCursor::next(std::string_view& key, std::string_view& value) {
     const Layer* best = nullptr;
     for (Layer& layer : layers_) {
       if (layer.step_first) step(layer);
-      if (layer.node != nullptr && (best == nullptr || is_before(layer.node->key(), best->node->key()))) {
+      if (layer.node != nullptr &&
+          (best == nullptr || is_before(layer.node->key(), best->node->key()))) {
         best = &layer;
       }
     }
@@ -122,8 +123,8 @@ Status MergeCursor::next(std::string_view& key, std::string_view& value) {
     if (best == nullptr && !from_base) break;
     const std::string_view found = from_base ? base_.key() : best->node->key();
     if (!in_bounds(found)) break;
-    // Whatever else holds this key is older: it moves on together with the winner. The spans given out stay
-    // as they are until then.
+    // Whatever else holds this key is older: it moves on together with the winner. The spans given
+    // out stay as they are until then.
     step_base_first_ = from_base || (base_.valid() && base_.key() == found);
     for (Layer& layer : layers_) {
       layer.step_first = !from_base && layer.node != nullptr && layer.node->key() == found;

@@ -1,13 +1,14 @@
-// What a reader sees: memtables over LMDB, joined so that the newest version of a key wins and a deleted key is
-// not there.
+// What a reader sees: memtables over LMDB, joined so that the newest version of a key wins and a
+// deleted key is not there.
 //
-// A View names memtables and a generation that belong together. It is immutable and shared; the store publishes
-// a new one when a memtable is frozen, has been unloaded, or the generation changes. A Snapshot adds a sequence
-// number and an LMDB transaction, both fixed when it is opened.
+// A View names memtables and a generation that belong together. It is immutable and shared; the
+// store publishes a new one when a memtable is frozen, has been unloaded, or the generation
+// changes. A Snapshot adds a sequence number and an LMDB transaction, both fixed when it is opened.
 //
-// Invariant that makes the parts fit: LMDB may hold rows of the oldest frozen memtable of a view that is being
-// unloaded, wholly or in part. A snapshot opened then has a sequence number not less than any in that memtable,
-// and sees these rows in the memtable first; one opened before has an older LMDB transaction.
+// Invariant that makes the parts fit: LMDB may hold rows of the oldest frozen memtable of a view
+// that is being unloaded, wholly or in part. A snapshot opened then has a sequence number not less
+// than any in that memtable, and sees these rows in the memtable first; one opened before has an
+// older LMDB transaction.
 //
 // A Snapshot is used by one thread at a time.
 #pragma once

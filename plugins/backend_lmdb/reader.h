@@ -1,4 +1,5 @@
-// Readers and cursors as the ABI has them, over a Snapshot. One thread at a time for a reader and its cursors.
+// Readers and cursors as the ABI has them, over a Snapshot. One thread at a time for a reader and
+// its cursors.
 #pragma once
 
 #include <memory>

@@ -135,7 +135,8 @@ Status RunReader::open(const std::string& directory, uint64_t run, RunReader& ou
     if (got == 0) return out.damaged("it got shorter");
     const char* data = out.buffer_.data();
     if (done == 0) {
-      if (std::memcmp(data, kRunMagic, sizeof(kRunMagic)) != 0) return out.damaged("not a run file");
+      if (std::memcmp(data, kRunMagic, sizeof(kRunMagic)) != 0)
+        return out.damaged("not a run file");
       out.header_ = RunHeader{get_number<uint64_t>(data + 8), get_number<uint64_t>(data + 16),
                               get_number<uint64_t>(data + 24)};
     }

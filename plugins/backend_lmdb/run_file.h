@@ -1,6 +1,6 @@
-// Run files: the content of one frozen memtable, sorted, durable before LMDB sees any of it, so that LMDB can
-// take it in in several transactions and a crash between them is repaired from here. The layout is in
-// docs/formats/backend_lmdb.md.
+// Run files: the content of one frozen memtable, sorted, durable before LMDB sees any of it, so
+// that LMDB can take it in in several transactions and a crash between them is repaired from here.
+// The layout is in docs/formats/backend_lmdb.md.
 //
 // One thread for each object. All errors name the file.
 #pragma once
@@ -28,7 +28,8 @@ struct Entry {
   std::string_view value;
 };
 
-// Rows in order, keyspaces ascending. A mark is a place to come back to: spans end with the next call.
+// Rows in order, keyspaces ascending. A mark is a place to come back to: spans end with the next
+// call.
 class EntrySource {
  public:
   virtual ~EntrySource() = default;

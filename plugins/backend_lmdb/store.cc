@@ -165,7 +165,8 @@ Status Store::apply_ops(const mortise_commit_request& request, uint64_t seq) {
   return Status();
 }
 
-// The walk sees what this commit has done so far, and steps over tombstones that are put in behind it.
+// The walk sees what this commit has done so far, and steps over tombstones that are put in behind
+// it.
 Status Store::remove_range(uint32_t keyspace, std::string_view lower, std::string_view upper,
                            uint64_t seq) {
   Snapshot snapshot;
@@ -225,8 +226,7 @@ void Store::freeze() {
     next->generation = view_->generation;
     next->memtables.reserve(view_->memtables.size() + 1);
     next->memtables.push_back(fresh);
-    next->memtables.insert(next->memtables.end(), view_->memtables.begin(),
-                           view_->memtables.end());
+    next->memtables.insert(next->memtables.end(), view_->memtables.begin(), view_->memtables.end());
     frozen = view_->memtables[0];
     old = std::move(view_);
     view_ = std::move(next);
@@ -374,9 +374,8 @@ Status Store::flush_oldest(const std::shared_ptr<Memtable>& memtable) {
     note_durable(*memtable);
   }
   MemtableSource again(*memtable);
-  Unloader unloader(generation, options_, [this](std::shared_ptr<Generation>& full) {
-    return grow_generation(full);
-  });
+  Unloader unloader(generation, options_,
+                    [this](std::shared_ptr<Generation>& full) { return grow_generation(full); });
   MORTISE_SDK_RETURN_IF_ERROR(unloader.unload(again, header, needs_run));
   last_run_ = header.run;
   publish_without(memtable);
@@ -414,7 +413,8 @@ void Store::publish_without(const std::shared_ptr<Memtable>& memtable) {
   done_cv_.notify_all();
 }
 
-// Closes and removes old generations that no reader holds any more, here rather than in a reader's close.
+// Closes and removes old generations that no reader holds any more, here rather than in a reader's
+// close.
 void Store::drop_retired() {
   std::vector<std::shared_ptr<Generation>> gone;
   std::lock_guard lock(work_mutex_);

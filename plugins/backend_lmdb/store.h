@@ -1,10 +1,12 @@
-// A store: the C++ side of "mortise.backend/1" (see backend.h of the ABI, which is the contract) on LMDB.
+// A store: the C++ side of "mortise.backend/1" (see backend.h of the ABI, which is the contract) on
+// LMDB.
 //
-//   commit() -> active memtable -> frozen -> [run file] -> LMDB     (right of the first arrow: flush thread)
-//   readers  <- active, frozen and LMDB together, as one View
+//   commit() -> active memtable -> frozen -> [run file] -> LMDB     (right of the first arrow:
+//   flush thread) readers  <- active, frozen and LMDB together, as one View
 //
-// A commit is in memory when commit() returns, and durable once its memtable is in a run file or in LMDB.
-// LMDB plus the runs that come after its state is therefore always the state after some commit.
+// A commit is in memory when commit() returns, and durable once its memtable is in a run file or in
+// LMDB. LMDB plus the runs that come after its state is therefore always the state after some
+// commit.
 //
 // Threads and locks, in the order in which they may be taken:
 //   commit_mutex_  whoever writes or freezes the active memtable
@@ -13,7 +15,8 @@
 //   work_mutex_    what the flush thread waits for and what waits for it
 // Only one of reclaim() and checkpoint() copies at a time: copy_mutex_, taken before all of these.
 //
-// A failure to write to disk is final: commits and syncs answer with it from then on, readers go on.
+// A failure to write to disk is final: commits and syncs answer with it from then on, readers go
+// on.
 #pragma once
 
 #include <condition_variable>
@@ -127,8 +130,8 @@ class Store {
   uint64_t term_ = 0;
 
   std::mutex work_mutex_;
-  std::condition_variable work_cv_;  // For the flush thread.
-  std::condition_variable done_cv_;  // For those who wait for it.
+  std::condition_variable work_cv_;               // For the flush thread.
+  std::condition_variable done_cv_;               // For those who wait for it.
   std::deque<std::shared_ptr<Memtable>> frozen_;  // Oldest first.
   uint64_t durable_seq_ = 0;
   uint64_t durable_index_ = 0;

@@ -18,7 +18,8 @@ namespace {
 constexpr auto kTrimInterval = std::chrono::milliseconds(20);
 constexpr auto kGrowWaitMax = std::chrono::milliseconds(1000);
 constexpr auto kGrowPoll = std::chrono::milliseconds(1);
-// Runs that came in during a copy are taken in beside the flush thread this often, then with it waiting.
+// Runs that came in during a copy are taken in beside the flush thread this often, then with it
+// waiting.
 constexpr int kCatchUpRounds = 8;
 
 // A private copy has no readers, so its map can always grow where it is.
@@ -87,7 +88,8 @@ class BulkWriter {
     MDB_stat stat;
     ::mdb_env_info(generation_->env(), &info);
     ::mdb_env_stat(generation_->env(), &stat);
-    while ((info.me_last_pgno + 1) * stat.ms_psize + 4 * bytes + kRoomBytes > generation_->map_bytes()) {
+    while ((info.me_last_pgno + 1) * stat.ms_psize + 4 * bytes + kRoomBytes >
+           generation_->map_bytes()) {
       MORTISE_SDK_RETURN_IF_ERROR(grow_in_place(generation_));
     }
     return Status();
@@ -183,8 +185,8 @@ Status Store::switch_generation(const std::shared_ptr<Generation>& next, bool dr
   return Status();
 }
 
-// Readers keep LMDB from growing its map in place. They are mostly short, so it is worth a moment to wait for
-// a gap; then a copy with a larger map takes over, and they stay where they are.
+// Readers keep LMDB from growing its map in place. They are mostly short, so it is worth a moment
+// to wait for a gap; then a copy with a larger map takes over, and they stay where they are.
 Status Store::grow_generation(std::shared_ptr<Generation>& generation) {
   const auto give_up = std::chrono::steady_clock::now() + kGrowWaitMax;
   do {
@@ -281,7 +283,8 @@ Status Store::checkpoint_with_runs(const std::string& path) {
   std::shared_ptr<Generation> copy;
   MORTISE_SDK_RETURN_IF_ERROR(copy_generation(generation_path(path, kNumber), kNumber,
                                               /*compact=*/true, options_, copy));
-  // A copy that was cut off stays "new" in its CURRENT, so it opens as an empty store; better it is gone.
+  // A copy that was cut off stays "new" in its CURRENT, so it opens as an empty store; better it is
+  // gone.
   Status status = catch_up(copy, kept_runs());
   const std::string copied = copy->path();
   copy.reset();

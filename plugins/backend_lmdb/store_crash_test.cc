@@ -1,5 +1,5 @@
-// kill -9 in the middle of commits and flushes, then reopen: the store is the state after some commit, not
-// older than the newest one that a sync covered.
+// kill -9 in the middle of commits and flushes, then reopen: the store is the state after some
+// commit, not older than the newest one that a sync covered.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -18,7 +18,9 @@ namespace {
 constexpr char kSmall[] = R"({"write_buffer": "64KB", "flush_txn": "64KB", "map_size": "2MB"})";
 constexpr uint64_t kSlots = 50;
 
-std::string slot_key(uint64_t slot) { return "slot-" + std::to_string(slot) + std::string(slot * 20, '.'); }
+std::string slot_key(uint64_t slot) {
+  return "slot-" + std::to_string(slot) + std::string(slot * 20, '.');
+}
 
 // Commit i writes i under one slot, in two keyspaces, and moves a counter: any torn state shows.
 Batch commit_of(uint64_t i) {

@@ -80,7 +80,8 @@ void random_against_oracle(uint64_t seed, bool long_keys, int commits) {
       ASSERT_EQ(read_range(*reader, keyspace, lower, upper, reverse),
                 expected_range(oracle[keyspace], lower, upper, reverse));
       const auto it = oracle[keyspace].find(lower);
-      ASSERT_EQ(get(*reader, keyspace, lower), it == oracle[keyspace].end() ? "(none)" : it->second);
+      ASSERT_EQ(get(*reader, keyspace, lower),
+                it == oracle[keyspace].end() ? "(none)" : it->second);
     }
     if (dice == 60) {
       ASSERT_TRUE(store->reclaim().ok());

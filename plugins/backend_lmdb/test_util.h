@@ -1,5 +1,5 @@
-// Shared by the plugin's tests: a directory that goes away, commits in short form, a store held against a
-// std::map.
+// Shared by the plugin's tests: a directory that goes away, commits in short form, a store held
+// against a std::map.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -50,8 +50,8 @@ class Batch {
     return add(MORTISE_OP_DELETE_RANGE, keyspace, std::move(key), std::move(end));
   }
   Batch& add(mortise_op_kind kind, uint32_t keyspace, std::string key, std::string value) {
-    texts_.push_back(std::make_unique<std::pair<std::string, std::string>>(std::move(key),
-                                                                           std::move(value)));
+    texts_.push_back(
+        std::make_unique<std::pair<std::string, std::string>>(std::move(key), std::move(value)));
     ops_.push_back(mortise_write_op{kind, keyspace, sdk::bytes(texts_.back()->first),
                                     sdk::bytes(texts_.back()->second)});
     return *this;
@@ -142,14 +142,17 @@ class Workload {
     std::string out = std::to_string(below(400));
     if (long_keys_ && below(2) == 0) {
       // Around every border at which a key is split, sharing prefixes.
-      static constexpr size_t kLengths[] = {498, 499, 500, 501, 600, 979, 980, 981, 1459, 1460, 1461, 3000};
+      static constexpr size_t kLengths[] = {498, 499, 500,  501,  600,  979,
+                                            980, 981, 1459, 1460, 1461, 3000};
       std::string prefix(kLengths[below(std::size(kLengths))], below(3) == 0 ? 'a' : 'b');
       if (below(3) == 0) prefix[below(prefix.size())] = 'c';
       out = below(4) == 0 ? prefix : prefix + std::to_string(below(20));
     }
     return out;
   }
-  std::string value() { return std::string(below(below(20) == 0 ? 9000 : 300), char('a' + below(26))); }
+  std::string value() {
+    return std::string(below(below(20) == 0 ? 9000 : 300), char('a' + below(26)));
+  }
 
   void commit(Store& store, Oracle& oracle, uint64_t index) {
     Batch batch;

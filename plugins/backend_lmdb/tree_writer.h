@@ -1,7 +1,8 @@
 // Writes logical keys (see logical_cursor.h) inside one LMDB write transaction.
 //
-// Made for one transaction, used by its thread, gone before it ends. Return codes are LMDB's. Rows that come in
-// ascending order are cheap; those beyond the end of their database are appended, which leaves full pages.
+// Made for one transaction, used by its thread, gone before it ends. Return codes are LMDB's. Rows
+// that come in ascending order are cheap; those beyond the end of their database are appended,
+// which leaves full pages.
 #pragma once
 
 #include <array>

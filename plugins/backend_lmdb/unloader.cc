@@ -21,7 +21,8 @@ Status MemtableSource::next(Entry& entry, bool& more) {
   more = at_.node != nullptr;
   if (!more) return Status();
   const Version* version = at_.node->visible(table_.seq());
-  if (version == nullptr) return sdk::internal_error("a frozen memtable holds an unfinished commit");
+  if (version == nullptr)
+    return sdk::internal_error("a frozen memtable holds an unfinished commit");
   entry.keyspace = at_.keyspace;
   entry.tombstone = version->tombstone;
   entry.key = at_.node->key();

@@ -1,11 +1,12 @@
 // Takes a frozen memtable, or the run file of one, into LMDB.
 //
-// A small one goes in by one transaction. A large one goes in by several, so that dirty pages in memory stay
-// bounded; it must have a durable run file then: the first transaction notes its number as `redo_run`, the last
-// one clears it and moves the position. Every transaction is synced as LMDB does by default: data, then the
-// meta page, so a power loss never leaves a torn tree.
+// A small one goes in by one transaction. A large one goes in by several, so that dirty pages in
+// memory stay bounded; it must have a durable run file then: the first transaction notes its number
+// as `redo_run`, the last one clears it and moves the position. Every transaction is synced as LMDB
+// does by default: data, then the meta page, so a power loss never leaves a torn tree.
 //
-// Used by the store's flush thread, at open, and where a generation is copied; one at a time on a generation.
+// Used by the store's flush thread, at open, and where a generation is copied; one at a time on a
+// generation.
 #pragma once
 
 #include <array>

@@ -99,12 +99,9 @@ KeyPicker::KeyPicker(Distribution distribution, uint64_t space, double zipf_expo
 
 uint64_t KeyPicker::pick(uint64_t sequence) {
   switch (distribution_) {
-    case Distribution::kSequential:
-      return sequence % space_;
-    case Distribution::kUniform:
-      return random_.below(space_);
-    case Distribution::kZipf:
-      break;
+    case Distribution::kSequential: return sequence % space_;
+    case Distribution::kUniform: return random_.below(space_);
+    case Distribution::kZipf: break;
   }
   // The popular keys lie apart, as they do in practice; neighbours would share cache lines and
   // pages.

@@ -70,14 +70,9 @@ class Bench {
     report_.command = options_.command_name;
     MORTISE_RETURN_IF_ERROR(preload());
     switch (options_.command) {
-      case Command::kWatch:
-        MORTISE_RETURN_IF_ERROR(run_watch());
-        break;
-      case Command::kLeaseKeepAlive:
-        MORTISE_RETURN_IF_ERROR(run_leases());
-        break;
-      default:
-        MORTISE_RETURN_IF_ERROR(measure([&] { return run_requests(nullptr); }));
+      case Command::kWatch: MORTISE_RETURN_IF_ERROR(run_watch()); break;
+      case Command::kLeaseKeepAlive: MORTISE_RETURN_IF_ERROR(run_leases()); break;
+      default: MORTISE_RETURN_IF_ERROR(measure([&] { return run_requests(nullptr); }));
     }
     return std::move(report_);
   }

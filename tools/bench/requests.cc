@@ -45,17 +45,14 @@ class CommandRequests : public RequestMaker {
 
   void make(uint64_t sequence, Request* request) override {
     switch (options_.command) {
-      case Command::kRange:
-        return make_range(sequence, request);
-      case Command::kTxnPut:
-        return make_txn(sequence, request);
+      case Command::kRange: return make_range(sequence, request);
+      case Command::kTxnPut: return make_txn(sequence, request);
       case Command::kMixed:
         if (random_.unit() < options_.read_ratio) return make_range(sequence, request);
         break;
       case Command::kPut:
       case Command::kWatch:
-      case Command::kLeaseKeepAlive:
-        break;
+      case Command::kLeaseKeepAlive: break;
     }
     make_put(sequence, request);
   }

@@ -44,12 +44,10 @@ class UnaryCaller : public Caller {
     rpc_ = request.rpc;
     key_ = request.key;
     switch (rpc_) {
-      case Rpc::kPut:
-        return send(&put_, stubs_->kv.AsyncPut(&*context_, request.put, queue_));
+      case Rpc::kPut: return send(&put_, stubs_->kv.AsyncPut(&*context_, request.put, queue_));
       case Rpc::kRange:
         return send(&range_, stubs_->kv.AsyncRange(&*context_, request.range, queue_));
-      case Rpc::kTxn:
-        return send(&txn_, stubs_->kv.AsyncTxn(&*context_, request.txn, queue_));
+      case Rpc::kTxn: return send(&txn_, stubs_->kv.AsyncTxn(&*context_, request.txn, queue_));
       case Rpc::kLeaseGrant:
         return send(&grant_, stubs_->lease.AsyncLeaseGrant(&*context_, request.grant, queue_));
       case Rpc::kLeaseRevoke:

@@ -74,7 +74,7 @@ constexpr mortise_transport_v1 transport_table() {
   table.adopt = &T::adopt;
   table.drain = &T::drain;
   table.destroy = &T::destroy;
-  if constexpr (requires(Transport& t) { t.answers_begin(); }) {
+  if constexpr (requires(Transport & t) { t.answers_begin(); }) {
     table.answers_begin = &T::answers_begin;
     table.answers_end = &T::answers_end;
   }

@@ -1,0 +1,144 @@
+// How the parts of a member are connected.
+#include "host/server/server.h"
+
+namespace mortise::server {
+
+Status Server::make_hub() {
+  watch::HubOptions hub;
+  hub.header = [this](int64_t revision) { return context_->header(revision); };
+  hub.revision = [this] { return revision(); };
+  hub.failed = [this](const Status& status) { fail("the watch hub failed", status); };
+  hub.progress_interval = config_.watch_progress_notify_interval;
+  hub.fragment_bytes = config_.max_request_bytes + (512 << 10);
+  hub.request_bytes_max = config_.max_request_bytes + (512 << 10);
+  MORTISE_ASSIGN_OR_RETURN(hub_, watch::Hub::create(store_.get(), watch_table_, watch_host_->get(),
+                                                    config_.watch.options_json, std::move(hub)));
+  return Status();
+}
+
+// The answers of a batch leave together where a transport can do that.
+void Server::answering(bool begin) {
+  for (Transport& transport : transports_) {
+    const mortise_transport_v1* table = transport.table;
+    if (!MORTISE_HAS(table, mortise_transport_v1, answers_begin) ||
+        !MORTISE_HAS(table, mortise_transport_v1, answers_end)) {
+      continue;
+    }
+    (begin ? table->answers_begin : table->answers_end)(transport.handle);
+  }
+}
+
+apply::Hooks Server::apply_hooks() {
+  apply::Hooks hooks;
+  hooks.membership_changed = [this](const raft::MembershipChange& change) {
+    return raft_->apply_membership(change);
+  };
+  hooks.committed = [this](const mvcc::State& state, uint64_t applied) {
+    revision_.store(state.revision, std::memory_order_release);
+    applied_index_.store(applied, std::memory_order_release);
+  };
+  hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
+    store_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()),
+                           std::memory_order_relaxed);
+    hub_->publish(std::move(batch));
+  };
+  hooks.answering = [this, active = false](bool begin) mutable {
+    if (begin) active = transports_serve_.load(std::memory_order_acquire);
+    if (active) answering(begin);
+  };
+  hooks.wants_prev = [this] { return hub_->wants_prev(); };
+  hooks.compact = [this](int64_t revision) {
+    hub_->compacted(revision);
+    compaction_->schedule(revision);
+  };
+  hooks.log = [this](std::string_view level, std::string_view message, std::string_view detail) {
+    log_->write(level == "warn" ? Level::kWarn : Level::kInfo, message, {{"detail", detail}});
+  };
+  return hooks;
+}
+
+Status Server::make_apply() {
+  int64_t ticks_ms = config_.election_timeout.count();
+  int64_t min_ttl = (3 * ticks_ms / 2 + 999) / 1000;
+  lessor_ = std::make_unique<lease::Lessor>(min_ttl, [] { return lease::Clock::now(); });
+  MORTISE_RETURN_IF_ERROR(make_hub());
+  applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
+                                              &waiters_, apply_hooks());
+  MORTISE_RETURN_IF_ERROR(applier_->open());
+  revision_ = applier_->visible().revision;
+  applied_index_ = applier_->applied_index();
+  log_->info("kvstore restored", {{"current-rev", revision()}});
+
+  ApplyLoopHooks loop;
+  loop.applied = [this](uint64_t index) { raft_->applied(index); };
+  loop.failed = [this](const Status& status) { fail("applying the log failed", status); };
+  apply_loop_ = std::make_unique<ApplyLoop>(applier_.get(), std::move(loop));
+  make_compaction();
+  return Status();
+}
+
+void Server::make_compaction() {
+  CompactionRunnerOptions compaction;
+  compaction.batch_versions_max = config_.compaction_batch_limit;
+  compaction.pause = config_.compaction_sleep_interval;
+  compaction.on_failed = [this](const Status& status) { fail("a compaction failed", status); };
+  compaction.on_finished = [this](int64_t revision, uint64_t versions,
+                                  std::chrono::nanoseconds took) {
+    Fields fields{{"compact-revision", revision},
+                  {"took", duration_text(took)},
+                  {"number-of-keys-compacted", versions}};
+    if (auto size = store_->size(); size.ok()) {
+      fields.emplace_back("current-db-size-bytes", size->allocated_bytes);
+      fields.emplace_back("current-db-size-in-use-bytes", size->in_use_bytes);
+    }
+    log_->info("finished scheduled compaction", fields);
+  };
+  compaction_ =
+      std::make_unique<CompactionRunner>(store_.get(), apply_loop_.get(), std::move(compaction));
+}
+
+Status Server::make_api() {
+  context_ = std::make_unique<api::Context>();
+  context_->node = this;
+  context_->store = store_.get();
+  context_->lessor = lessor_.get();
+  context_->cluster = cluster_.get();
+  context_->alarms = &alarms_;
+  context_->limits.request_bytes_max = config_.max_request_bytes;
+  context_->limits.txn_ops_max = config_.max_txn_ops;
+  context_->limits.quota_bytes = config_.effective_quota_bytes();
+  context_->limits.slow_request = config_.warning_unary_request_duration;
+
+  api::TransportSettings settings;
+  settings.concurrent_streams_max = config_.max_concurrent_streams;
+  settings.keepalive_min_time_ns = static_cast<uint64_t>(config_.grpc_keepalive_min_time.count());
+  settings.keepalive_interval_ns = static_cast<uint64_t>(config_.grpc_keepalive_interval.count());
+  settings.keepalive_timeout_ns = static_cast<uint64_t>(config_.grpc_keepalive_timeout.count());
+  service_ = std::make_unique<api::Service>(*context_, settings);
+  api::Service::set_resolver([](const mortise_host* host) {
+    return static_cast<api::Service*>(loader::HostObject::of(host).user());
+  });
+  service_->set_on_drained([this](const mortise_host* host) {
+    std::lock_guard lock(chores_mutex_);
+    for (Transport& transport : transports_) {
+      if (transport.host->get() == host) transport.drained = true;
+    }
+    chores_wake_.notify_all();
+  });
+
+  for (size_t i = 0; i < transports_.size(); ++i) {
+    Transport& transport = transports_[i];
+    transport.host = host_object(transport.name);
+    transport.host->add_service(MORTISE_HOST_RPC_ID, service_->table());
+    transport.host->set_user(service_.get());
+    mortise_error error{};
+    error.struct_size = sizeof error;
+    mortise_status code = transport.table->create(transport.host->get(),
+                                                  store::bytes(config_.transports[i].options_json),
+                                                  &transport.handle, &error);
+    MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "cannot create " + transport.name));
+  }
+  return Status();
+}
+
+}  // namespace mortise::server
