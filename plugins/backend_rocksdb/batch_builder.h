@@ -4,6 +4,10 @@
 // compaction removes it. A short range is therefore deleted key by key, and only a long one by a
 // marker.
 //
+// Rows go into the batch in key order, so that the search for a row's place in the write buffer
+// passes over memory that the one before it has touched. A commit that deletes a range keeps the
+// order of its operations, as the range covers what came before it.
+//
 // Used by Store::commit(), on its thread.
 #pragma once
 
