@@ -1,0 +1,213 @@
+#include "tests/differential/runner.h"
+
+#include <algorithm>
+#include <future>
+#include <memory>
+#include <thread>
+
+#include "tests/differential/generator.h"
+#include "tests/differential/known_differences.h"
+
+namespace mortise::differential {
+namespace {
+
+// Operations that are played without a look at the answers between them.
+constexpr size_t kBlockOps = 24;
+constexpr std::chrono::seconds kBarrierBound{20};
+constexpr size_t kTextMax = 2000;
+
+std::string cut(std::string text) {
+  if (text.size() > kTextMax)
+    text = text.substr(0, kTextMax) + " ... (" + std::to_string(text.size()) + " bytes)";
+  return text;
+}
+
+class Run {
+ public:
+  explicit Run(const RunOptions& options) : options_(options) {}
+
+  RunResult carry_out() {
+    if (!start()) return std::move(result_);
+    size_t planned = options_.script.empty() ? options_.ops : options_.script.size();
+    while (result_.history.size() < planned && !enough()) {
+      play_block(next_block(planned - result_.history.size()));
+    }
+    if (!enough()) play_block(last_block());
+    return std::move(result_);
+  }
+
+ private:
+  bool enough() const { return result_.mismatches.size() >= options_.mismatches_max; }
+
+  bool start() {
+    std::vector<testing::Target> targets = {options_.oracle};
+    targets.insert(targets.end(), options_.targets.begin(), options_.targets.end());
+    for (const testing::Target& target : targets) {
+      testing::NodeOptions node;
+      node.in_memory = true;
+      node.flags = {"--heartbeat-interval=10", "--election-timeout=100", "--max-txn-ops=128"};
+      nodes_.push_back(std::make_unique<testing::Node>(target, node));
+      if (Status status = nodes_.back()->start(); !status.ok()) {
+        result_.error = status.message();
+        return false;
+      }
+      players_.push_back(std::make_unique<Player>(target.name, nodes_.back()->endpoint()));
+    }
+    etcdserverpb::StatusResponse status;
+    testing::Client(nodes_[0]->endpoint()).status(&status);
+    Oracle oracle = oracle_of_version(status.version());
+    known_ = std::make_unique<KnownDifferences>(oracle);
+    generator_ = std::make_unique<Generator>(options_.seed, oracle);
+    return true;
+  }
+
+  // Ends behind a barrier, whose comparison needs all players at rest.
+  std::vector<Op> next_block(size_t count) {
+    std::vector<Op> block;
+    while (block.size() < std::min(count, kBlockOps)) {
+      block.push_back(options_.script.empty()
+                          ? generator_->next()
+                          : options_.script[result_.history.size() + block.size()]);
+      if (block.back().kind == OpKind::kBarrier) break;
+    }
+    return block;
+  }
+
+  std::vector<Op> last_block() {
+    etcdserverpb::RangeRequest all;
+    all.set_key(std::string(1, '\0'));
+    all.set_range_end(std::string(1, '\0'));
+    return {make_op(OpKind::kRange, all), make_op(OpKind::kHashKv, etcdserverpb::HashKVRequest()),
+            make_barrier()};
+  }
+
+  void play_block(const std::vector<Op>& block) {
+    std::vector<std::future<std::vector<Answer>>> running;
+    for (auto& player : players_) {
+      running.push_back(std::async(std::launch::async, [&block, p = player.get()] {
+        std::vector<Answer> answers;
+        for (const Op& op : block) answers.push_back(p->play(op));
+        return answers;
+      }));
+    }
+    std::vector<std::vector<Answer>> answers;
+    for (auto& future : running) answers.push_back(future.get());
+    for (size_t i = 0; i < block.size() && !enough(); ++i) {
+      std::vector<Answer> row;
+      for (auto& of_player : answers) row.push_back(of_player[i]);
+      compare(block[i], std::move(row));
+      result_.history.push_back(block[i]);
+    }
+    if (block.back().kind == OpKind::kBarrier && !enough()) compare_watchers();
+  }
+
+  void compare(const Op& op, std::vector<Answer> row) {
+    Answer& oracle = row[0];
+    generator_->observe_revision(oracle.revision());
+    known_->observe(op, oracle);
+    for (size_t i = 0; i < row.size(); ++i) KnownDifferences::settle_orders(op, &row[i]);
+    for (size_t i = 1; i < row.size(); ++i) {
+      Answer theirs = oracle;
+      if (theirs.response) {
+        theirs.response.reset(oracle.response->New());
+        theirs.response->CopyFrom(*oracle.response);
+      }
+      known_->reconcile(op, row[i], &theirs);
+      std::string want = theirs.text(), got = row[i].text();
+      if (want == got) continue;
+      result_.mismatches.push_back({result_.history.size(), players_[i]->name(),
+                                    cut(to_text(op)) + "\n    etcd: " + cut(want) + "\n    " +
+                                        players_[i]->name() + ": " + cut(got)});
+      if (!nodes_[i]->running()) result_.mismatches.back().what += "\n    the server has ended";
+    }
+  }
+
+  // What is still on its way arrives; what is missing or too much shows when it does not become
+  // equal.
+  void compare_watchers() {
+    auto deadline = std::chrono::steady_clock::now() + kBarrierBound;
+    for (size_t i = 1; i < players_.size(); ++i) {
+      Player::Transcripts want, got;
+      for (;;) {
+        want = players_[0]->transcripts();
+        got = players_[i]->transcripts();
+        if (want == got || std::chrono::steady_clock::now() > deadline) break;
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+      if (want != got) {
+        result_.mismatches.push_back({result_.history.size() - 1, players_[i]->name(),
+                                      difference(want, got, players_[i]->name())});
+      }
+      if (i == 1) {
+        for (const auto& [id, lines] : want) result_.events += lines.size();
+      }
+    }
+    for (auto& player : players_) player->drop_transcripts();
+  }
+
+  static std::string difference(const Player::Transcripts& want, const Player::Transcripts& got,
+                                const std::string& name) {
+    Player::Transcripts both = want;
+    both.insert(got.begin(), got.end());
+    std::string out;
+    for (const auto& [id, unused] : both) {
+      auto a = want.contains(id) ? want.at(id) : std::vector<std::string>();
+      auto b = got.contains(id) ? got.at(id) : std::vector<std::string>();
+      if (a == b) continue;
+      size_t i = 0;
+      while (i < a.size() && i < b.size() && a[i] == b[i]) ++i;
+      out += "watcher " + std::to_string(id) + ", at line " + std::to_string(i) + " of " +
+             std::to_string(a.size()) + " and " + std::to_string(b.size()) +
+             "\n    etcd: " + (i < a.size() ? cut(a[i]) : "nothing more") + "\n    " + name + ": " +
+             (i < b.size() ? cut(b[i]) : "nothing more") + "\n";
+    }
+    return out;
+  }
+
+  const RunOptions& options_;
+  RunResult result_;
+  std::vector<std::unique_ptr<testing::Node>> nodes_;
+  std::vector<std::unique_ptr<Player>> players_;
+  std::unique_ptr<KnownDifferences> known_;
+  std::unique_ptr<Generator> generator_;
+};
+
+bool removable(const Op& op) { return op.kind != OpKind::kBarrier; }
+
+}  // namespace
+
+RunResult run(const RunOptions& options) { return Run(options).carry_out(); }
+
+std::vector<Op> shrink(const RunOptions& options, const RunResult& result,
+                       std::chrono::seconds budget) {
+  auto deadline = std::chrono::steady_clock::now() + budget;
+  RunOptions trial = options;
+  trial.mismatches_max = 1;
+  std::erase_if(trial.targets,
+                [&](const auto& t) { return t.name != result.mismatches[0].target; });
+  std::vector<Op> best(
+      result.history.begin(),
+      result.history.begin() + static_cast<ptrdiff_t>(result.mismatches[0].op) + 1);
+  // Pieces of half the history, then of a quarter, and so on down to single operations.
+  for (size_t piece = (best.size() + 1) / 2; piece >= 1; piece /= 2) {
+    for (size_t from = 0; from < best.size();) {
+      if (std::chrono::steady_clock::now() > deadline) return best;
+      trial.script.clear();
+      for (size_t i = 0; i < best.size(); ++i) {
+        bool cut_out = i >= from && i < from + piece && removable(best[i]);
+        if (!cut_out) trial.script.push_back(best[i]);
+      }
+      bool smaller = trial.script.size() < best.size() && !trial.script.empty();
+      RunResult again = smaller ? run(trial) : RunResult();
+      if (!again.mismatches.empty()) {
+        again.history.resize(again.mismatches[0].op + 1);
+        best = std::move(again.history);
+      } else {
+        from += piece;
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace mortise::differential
