@@ -9,11 +9,6 @@ namespace {
 
 constexpr size_t kRangeResponseBytes = 512;  // First guess; most reads are of one small key.
 
-// What Go's gRPC answers to bytes that are not the message.
-RpcStatus malformed() {
-  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
-}
-
 struct ReadView {
   mvcc::View view;
   mvcc::StoredBlockCounts counts;
@@ -51,7 +46,7 @@ void read_only_txn(Call call, const wire::TxnRequest& txn) {
 void kv_range(Call call) {
   const Context& context = call.context();
   wire::RangeRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   RpcStatus rpc = check_range(request);
   if (!rpc.ok()) return call.fail(rpc);
   if (!request.serializable) rpc = context.node->check_linearizable();
@@ -73,7 +68,7 @@ void kv_range(Call call) {
 
 void kv_put(Call call) {
   wire::PutRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   if (!call.context().node->has_space(put_cost(request))) return call.fail(rpc_errors::kNoSpace);
   RpcStatus rpc = check_put(request);
   if (!rpc.ok()) return call.fail(rpc);
@@ -82,7 +77,7 @@ void kv_put(Call call) {
 
 void kv_delete_range(Call call) {
   wire::DeleteRangeRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   RpcStatus rpc = check_delete_range(request);
   if (!rpc.ok()) return call.fail(rpc);
   propose(std::move(call), wire::kRaftDeleteRange);
@@ -91,7 +86,7 @@ void kv_delete_range(Call call) {
 void kv_txn(Call call) {
   const Context& context = call.context();
   wire::TxnRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(malformed());
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   int64_t cost = txn_cost(request);
   if (cost > 0 && !context.node->has_space(cost)) return call.fail(rpc_errors::kNoSpace);
   RpcStatus rpc = check_txn(request, context.limits.txn_ops_max);
@@ -143,7 +138,7 @@ void kv_compact(Call call) {
     if (f.is_varint(1)) revision = static_cast<int64_t>(f.varint);
     if (f.is_varint(2)) physical = f.varint != 0;
   }
-  if (reader.failed()) return call.fail(malformed());
+  if (reader.failed()) return call.fail(rpc_errors::kMalformed);
   const Context& context = call.context();
   std::string_view request = call.request();
   context.node->propose(wire::kRaftCompaction, request,

@@ -9,10 +9,6 @@
 namespace mortise::api {
 namespace {
 
-RpcStatus malformed() {
-  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
-}
-
 template <typename Message>
 bool parse(std::string_view bytes, Message* message) {
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
@@ -29,7 +25,7 @@ ByteBuffer respond(const Context& context, int64_t revision, std::string_view bo
 
 void lease_grant(Call call) {
   etcdserverpb::LeaseGrantRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   constexpr int64_t kLeaseCost = 64;
   Node* node = call.context().node;
   if (!node->has_space(kLeaseCost)) return call.fail(rpc_errors::kNoSpace);
@@ -39,14 +35,14 @@ void lease_grant(Call call) {
 
 void lease_revoke(Call call) {
   etcdserverpb::LeaseRevokeRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   propose(std::move(call), wire::kRaftLeaseRevoke);
 }
 
 void lease_time_to_live(Call call) {
   const Context& context = call.context();
   etcdserverpb::LeaseTimeToLiveRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   RpcStatus linearizable = context.node->check_linearizable();
   if (!linearizable.ok()) return call.fail(linearizable);
 
@@ -94,7 +90,7 @@ class KeepAliveStream : public rpc::ServerStream,
     std::unique_lock lock(mutex_);
     if (ended_) return;
     etcdserverpb::LeaseKeepAliveRequest request;
-    if (!parse(message.view(), &request)) return end(lock, malformed());
+    if (!parse(message.view(), &request)) return end(lock, rpc_errors::kMalformed);
     waiting_.push_back({request.id(), message.view().size() + kMessageCost});
     pump(lock);
   }

@@ -6,10 +6,6 @@
 namespace mortise::api {
 namespace {
 
-RpcStatus malformed() {
-  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
-}
-
 template <typename Message>
 bool parse(std::string_view bytes, Message* message) {
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
@@ -33,7 +29,7 @@ void run_long(Call call, void (*task)(Call)) {
 void hash_kv_now(Call call) {
   const Context& context = call.context();
   etcdserverpb::HashKVRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
   mvcc::HashKvResult result;
@@ -63,7 +59,7 @@ void hash_now(Call call) {
 
 void maintenance_alarm(Call call) {
   etcdserverpb::AlarmRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   propose(std::move(call), wire::kRaftAlarm);
 }
 
@@ -108,7 +104,7 @@ void maintenance_hash_kv(Call call) { run_long(std::move(call), hash_kv_now); }
 void cluster_member_list(Call call) {
   const Context& context = call.context();
   etcdserverpb::MemberListRequest request;
-  if (!parse(call.request(), &request)) return call.fail(malformed());
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   if (request.linearizable()) {
     RpcStatus linearizable = context.node->check_linearizable();
     if (!linearizable.ok()) return call.fail(linearizable);

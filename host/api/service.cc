@@ -74,6 +74,7 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   const MethodEntry& entry = methods()[method];
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
   RpcStatus admitted = entry.unary == nullptr ? not_served(entry) : self->admit(*caller);
+  if (admitted.ok() && !wire::is_message(payload.view())) admitted = rpc_errors::kMalformed;
   if (!admitted.ok()) {
     refuse(done, context, admitted);
     return MORTISE_OK;

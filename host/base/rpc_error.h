@@ -90,6 +90,10 @@ constexpr RpcError kContextCanceled{RpcCode::kCanceled, "context canceled"};
 constexpr RpcError kContextDeadlineExceeded{RpcCode::kDeadlineExceeded,
                                             "context deadline exceeded"};
 constexpr RpcError kProposalDropped{RpcCode::kUnknown, "raft proposal dropped"};
+// What Go's gRPC answers to bytes that are not the request's message.
+constexpr RpcError kMalformed{
+    RpcCode::kInternal,
+    "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data"};
 constexpr RpcError kUnknownMethod{RpcCode::kUnknown, "etcdserver: unknown method"};
 
 }  // namespace rpc_errors

@@ -63,7 +63,7 @@ void Server::maybe_release_log() {
   released_at_log_bytes_ = bytes;
   bool posted = maintenance_.post([this] {
     log_->info("triggering snapshot", {{"local-member-applied-index", applied_index()}});
-    auto synced = store_->sync();
+    auto synced = sync_store();
     if (!synced.ok()) fail("syncing the store failed", synced.status());
     raft_->release_log(*synced);
     log_->info("saved snapshot to disk", {{"snapshot-index", *synced}});

@@ -195,7 +195,8 @@ void Server::reclaim(std::function<void(Status)> done) {
   bool posted = maintenance_.post([this, shared] {
     log_->info("starting defragment");
     auto started = std::chrono::steady_clock::now();
-    Status status = store_->reclaim();
+    Status status = sync_store().status();
+    if (status.ok()) status = store_->reclaim();
     refresh_store_size();
     log_->info("finished defragment",
                {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
@@ -212,11 +213,26 @@ int64_t Server::new_lease_id() {
   return id;
 }
 
+// What is on disk, and what will be.
+int64_t Server::quota_bytes_used() const {
+  return store_bytes_.load(std::memory_order_relaxed) +
+         std::min(unflushed_bytes_.load(std::memory_order_relaxed), kUnflushedBytesMax);
+}
+
+Result<uint64_t> Server::sync_store() {
+  int64_t unflushed = unflushed_bytes_.load(std::memory_order_relaxed);
+  auto index = store_->sync();
+  if (!index.ok()) return index;
+  unflushed_bytes_.fetch_sub(unflushed, std::memory_order_relaxed);
+  refresh_store_size();
+  return index;
+}
+
 bool Server::has_space(int64_t cost) {
   int64_t quota = context_->limits.quota_bytes;
-  if (store_bytes_.load(std::memory_order_relaxed) + cost < quota) return true;
+  if (quota_bytes_used() + cost < quota) return true;
   refresh_store_size();
-  if (store_bytes_.load(std::memory_order_relaxed) + cost < quota) return true;
+  if (quota_bytes_used() + cost < quota) return true;
   if (!no_space_proposed_.exchange(true)) {
     std::string alarm;
     wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE
@@ -236,6 +252,13 @@ void Server::log(std::string_view level, std::string_view message,
 }
 
 void Server::fail(std::string_view what, const Status& status) {
+  // Whether what waits has happened is not known; its callers are told that much before the
+  // connection ends.
+  for (auto& waiter : waiters_.take_all()) {
+    apply::ApplyResult result;
+    result.rpc = rpc_errors::kStopped;
+    waiter->complete(std::move(result));
+  }
   log_->fatal("the member stops: " + std::string(what), {{"error", status.message()}});
 }
 
@@ -291,7 +314,7 @@ void Server::stop() {
   transports_.clear();
   hub_.reset();
   if (store_) {
-    if (auto synced = store_->sync(); !synced.ok()) {
+    if (auto synced = sync_store(); !synced.ok()) {
       log_->warn("the store could not be synced; the log will be replayed",
                  {{"error", synced.status().message()}});
     }

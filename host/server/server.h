@@ -31,6 +31,9 @@ namespace mortise::server {
 // How long a request may take from being accepted to being applied: 5 s and two election timeouts.
 std::chrono::milliseconds request_timeout(const config::Config& config);
 
+// More than this a backend does not keep in memory, so more is not counted twice against the quota.
+constexpr int64_t kUnflushedBytesMax = 64 << 20;
+
 class Server : public api::Node {
  public:
   // `executable_dir` is where plugins are looked for, if the configuration does not say.
@@ -110,6 +113,8 @@ class Server : public api::Node {
   void refresh_store_size();
   void maybe_release_log();
 
+  int64_t quota_bytes_used() const;
+  Result<uint64_t> sync_store();
   uint64_t next_request_id() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
   void fail(std::string_view what, const Status& status);
   void adopt(Accepted accepted);
@@ -149,7 +154,8 @@ class Server : public api::Node {
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> next_request_id_{0};
-  std::atomic<int64_t> store_bytes_{0};  // As of the last look, and what was written since.
+  std::atomic<int64_t> store_bytes_{0};      // On disk, as of the last look.
+  std::atomic<int64_t> unflushed_bytes_{0};  // Written since the store was last synced.
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
   uint64_t released_at_index_ = 0;  // The chores thread's.

@@ -38,8 +38,8 @@ apply::Hooks Server::apply_hooks() {
     applied_index_.store(applied, std::memory_order_release);
   };
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
-    store_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()),
-                           std::memory_order_relaxed);
+    unflushed_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()),
+                               std::memory_order_relaxed);
     hub_->publish(std::move(batch));
   };
   hooks.answering = [this, active = false](bool begin) mutable {

@@ -10,9 +10,7 @@ constexpr std::string_view kEmptyRange = "mvcc: watcher range is empty";
 constexpr std::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
 constexpr std::string_view kOpenEnd("\0", 1);
 
-RpcStatus malformed_request() {
-  return RpcStatus(RpcCode::kInternal, "grpc: error unmarshalling request: malformed message");
-}
+RpcStatus malformed_request() { return rpc_errors::kMalformed; }
 
 bool is_empty_range(const CreateRequest& request) {
   return !request.range_end.empty() && request.range_end != kOpenEnd &&

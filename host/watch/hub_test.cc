@@ -394,7 +394,8 @@ TEST_F(HubTest, EndsAStreamOnMalformedBytes) {
   client.send("\x0a\x05\x01");
   RpcStatus end = client.wait_end();
   EXPECT_EQ(end.code(), RpcCode::kInternal);
-  EXPECT_EQ(end.message(), "grpc: error unmarshalling request: malformed message");
+  EXPECT_EQ(end.message(),
+            "grpc: error unmarshalling request: proto: cannot parse invalid wire-format data");
   member_->put_now("a", "2");
 }
 

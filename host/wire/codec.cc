@@ -7,10 +7,11 @@ constexpr int kGroupDepthMax = 64;
 
 bool FieldReader::read_varint(uint64_t* out) {
   uint64_t value = 0;
-  for (int shift = 0; shift < 70; shift += 7) {
+  for (int shift = 0; shift < 64; shift += 7) {
     if (p_ == end_) return false;
     auto byte = static_cast<uint8_t>(*p_++);
-    if (shift < 64) value |= static_cast<uint64_t>(byte & 0x7f) << shift;
+    if (shift == 63 && byte > 1) return false;  // More than 64 bits.
+    value |= static_cast<uint64_t>(byte & 0x7f) << shift;
     if (byte < 0x80) {
       *out = value;
       return true;
@@ -67,6 +68,14 @@ bool FieldReader::skip_group(uint32_t number, int depth) {
     if (inner.type == Type::kGroupEnd) return inner.number == number;
     if (!read_value(&inner, depth + 1)) return false;
   }
+}
+
+bool is_message(std::string_view bytes) {
+  FieldReader reader(bytes);
+  Field field;
+  while (reader.next(&field)) {
+  }
+  return !reader.failed();
 }
 
 void append_varint_field(std::string* out, uint32_t number, uint64_t v) {

@@ -53,6 +53,9 @@ class FieldReader {
   bool failed_ = false;
 };
 
+// Is it a message at all, whatever its fields?
+bool is_message(std::string_view bytes);
+
 constexpr size_t varint_size(uint64_t v) {
   size_t n = 1;
   for (; v >= 0x80; v >>= 7) ++n;
