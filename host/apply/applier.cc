@@ -12,7 +12,8 @@ Applier::Applier(store::Store* store, lease::Lessor* lessor, membership::Cluster
       alarms_(alarms),
       waiters_(waiters),
       hooks_(std::move(hooks)),
-      writer_(store, [lessor](int64_t id) { return lessor->exists(id); }, hooks_.wants_prev) {}
+      writer_(
+          store, [lessor](int64_t id) { return lessor->exists(id); }, hooks_.wants_prev) {}
 
 Status Applier::open() {
   MORTISE_RETURN_IF_ERROR(writer_.open());

@@ -1,13 +1,13 @@
-// Turns committed log entries into the state of the store: one chain for every member, a pure function of
-// (state, entry).
+// Turns committed log entries into the state of the store: one chain for every member, a pure
+// function of (state, entry).
 //
 // The stages of an entry, in this order:
 //   1. decode    a membership change or an InternalRaftRequest; an empty entry only counts.
 //   2. gate      alarms refuse what they forbid, before anything is read. (gate_stage.cc)
 //   3. handler   kv, lease, alarm or membership; writes go to the batch. (kv_stage.cc, ...)
-// The entries of a batch go into one backend commit together with the applied position. Only after the
-// commit are effects shown: events are published first, then calls are answered, so that a client that has
-// its answer finds its own events before any later question.
+// The entries of a batch go into one backend commit together with the applied position. Only after
+// the commit are effects shown: events are published first, then calls are answered, so that a
+// client that has its answer finds its own events before any later question.
 //
 // Owned by the apply thread. A Status that is not ok means that the store failed: the node stops.
 #pragma once
@@ -49,7 +49,8 @@ struct Hooks {
   // A compaction was applied: rows up to `revision` may be removed.
   std::function<void(int64_t revision)> compact;
   // For the log: something an operator should know.
-  std::function<void(std::string_view level, std::string_view message, std::string_view detail)> log;
+  std::function<void(std::string_view level, std::string_view message, std::string_view detail)>
+      log;
 };
 
 class Applier {
@@ -103,7 +104,7 @@ class Applier {
   uint64_t batch_term_ = 0;
   std::vector<Done> done_;
   std::vector<std::function<void()>> revoked_;  // Told after the commit that their lease is gone.
-  std::vector<int64_t> compactions_;  // Announced after the commit.
+  std::vector<int64_t> compactions_;            // Announced after the commit.
 };
 
 // The ConfState row.

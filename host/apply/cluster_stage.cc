@@ -111,7 +111,8 @@ void Applier::put_member(raft::ChangeType type, const membership::ChangeContext&
     }
   }
   cluster_->put(member);
-  writer_.put_row(store::kMembers, membership::member_row(member.id), membership::encode_member(member));
+  writer_.put_row(store::kMembers, membership::member_row(member.id),
+                  membership::encode_member(member));
   hooks_.log("info", what, membership::hex_id(member.id));
 }
 

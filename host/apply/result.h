@@ -19,8 +19,8 @@ struct ApplyResult {
   ByteBuffer body;       // The response without its header field.
 };
 
-// A proposal that waits for its entry. complete() is called exactly once, on the apply thread or, if the
-// proposal fails before, on another; it must not block.
+// A proposal that waits for its entry. complete() is called exactly once, on the apply thread or,
+// if the proposal fails before, on another; it must not block.
 class Waiter {
  public:
   virtual ~Waiter() = default;

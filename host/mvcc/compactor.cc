@@ -129,7 +129,8 @@ Status find_removals(const store::Store& store, int64_t previous, int64_t revisi
   char finished[8];
   put_u64_be(finished, static_cast<uint64_t>(revision));
   Removal* last = finder.removal();
-  last->batch.put(store::kMeta, kCompactFinishedKey, last->arena.copy(std::string_view(finished, 8)));
+  last->batch.put(store::kMeta, kCompactFinishedKey,
+                  last->arena.copy(std::string_view(finished, 8)));
   emit(finder.take());
   return Status();
 }

@@ -8,7 +8,9 @@ namespace {
 int order(int64_t a, int64_t b) { return a < b ? -1 : a > b ? 1 : 0; }
 
 // The operand counts only if it was given for the target.
-int64_t operand(const wire::Compare& c, uint32_t field) { return c.operand_field == field ? c.number : 0; }
+int64_t operand(const wire::Compare& c, uint32_t field) {
+  return c.operand_field == field ? c.number : 0;
+}
 
 bool holds(const wire::Compare& c, const wire::KeyValue& kv) {
   int result = 0;
@@ -57,7 +59,8 @@ Status holds_in(const ReadContext& context, const wire::Compare& c, bool* hold) 
 
 }  // namespace
 
-Status compares_hold(const ReadContext& context, const std::vector<wire::Compare>& compares, bool* hold) {
+Status compares_hold(const ReadContext& context, const std::vector<wire::Compare>& compares,
+                     bool* hold) {
   *hold = true;
   for (const wire::Compare& c : compares) {
     MORTISE_RETURN_IF_ERROR(holds_in(context, c, hold));

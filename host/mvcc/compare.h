@@ -6,8 +6,9 @@
 
 namespace mortise::mvcc {
 
-// Do all hold in this view? A range must hold for each of its keys; a missing key compares as a zero
-// KeyValue, but never by value.
-Status compares_hold(const ReadContext& context, const std::vector<wire::Compare>& compares, bool* hold);
+// Do all hold in this view? A range must hold for each of its keys; a missing key compares as a
+// zero KeyValue, but never by value.
+Status compares_hold(const ReadContext& context, const std::vector<wire::Compare>& compares,
+                     bool* hold);
 
 }  // namespace mortise::mvcc

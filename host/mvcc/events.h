@@ -1,5 +1,5 @@
-// What changed: the events of one applied batch, in revision order. Immutable once published; the views
-// point into the batch's arena, which lives as long as anybody holds the batch.
+// What changed: the events of one applied batch, in revision order. Immutable once published; the
+// views point into the batch's arena, which lives as long as anybody holds the batch.
 #pragma once
 
 #include <memory>
@@ -14,11 +14,12 @@ namespace mortise::mvcc {
 struct Event {
   Revision revision;
   bool is_delete = false;
-  bool is_create = false;         // A put that made the key.
-  bool prev_known = false;        // prev_kv is set, or known to be absent.
+  bool is_create = false;   // A put that made the key.
+  bool prev_known = false;  // prev_kv is set, or known to be absent.
   std::string_view key;
-  std::string_view key_value;     // KeyValue bytes as an event shows them: a delete has key and mod_revision.
-  std::string_view prev_kv;       // KeyValue bytes before the change.
+  std::string_view
+      key_value;  // KeyValue bytes as an event shows them: a delete has key and mod_revision.
+  std::string_view prev_kv;  // KeyValue bytes before the change.
 };
 
 struct EventBatch {

@@ -28,7 +28,8 @@ class Keeper {
       *keep = false;
       return history_.status();
     }
-    if (!split_history_key(row, &prefix, &newest)) return corruption("a key history row is malformed");
+    if (!split_history_key(row, &prefix, &newest))
+      return corruption("a key history row is malformed");
     HistoryValue newest_version;
     if (!decode_history_value(value, &newest_version)) {
       return corruption("a key history row is malformed");
@@ -67,7 +68,8 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
     result->rpc = rpc_errors::kFutureRevision;
     return Status();
   }
-  MORTISE_ASSIGN_OR_RETURN(auto cursor, view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
+  MORTISE_ASSIGN_OR_RETURN(auto cursor,
+                           view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, encode_revision({result->hash_revision + 1, 0})));
   // Where no key exists at the revision, etcd hashes all that the compaction has left.
   bool any = true;
@@ -78,7 +80,8 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
   while (cursor.next(&name, &value)) {
     Revision at;
     bool tombstone;
-    if (!decode_revision(name, &at, &tombstone)) return corruption("a stored revision is malformed");
+    if (!decode_revision(name, &at, &tombstone))
+      return corruption("a stored revision is malformed");
     if (at.main <= state.compacted) {
       if (tombstone) continue;
       wire::KeyValue kv;

@@ -1,5 +1,5 @@
-// HashKV: etcd's hash over the history up to a revision; the same number for the same history, whatever the
-// backend.
+// HashKV: etcd's hash over the history up to a revision; the same number for the same history,
+// whatever the backend.
 #pragma once
 
 #include "host/base/rpc_error.h"

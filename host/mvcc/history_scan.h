@@ -10,7 +10,8 @@ namespace mortise::mvcc {
 class HistoryScan {
  public:
   // `reader` outlives the scan. A single-key range is allowed.
-  static Result<HistoryScan> open(const store::Reader& reader, const KeyRange& range, int64_t revision);
+  static Result<HistoryScan> open(const store::Reader& reader, const KeyRange& range,
+                                  int64_t revision);
   // The next live key. With `value` *key_value holds its KeyValue bytes, valid until the next call.
   bool next(bool value, std::string_view* key_value);
   const Status& status() const { return status_; }

@@ -15,7 +15,8 @@ std::string row_name(std::string_view lower) {
   return name;
 }
 
-bool decode_row(std::string_view row, std::string_view value, std::string_view* lower, uint64_t* count) {
+bool decode_row(std::string_view row, std::string_view value, std::string_view* lower,
+                uint64_t* count) {
   if (row.empty() || row[0] != kRowPrefix || value.size() != 8) return false;
   *lower = row.substr(1);
   std::memcpy(count, value.data(), 8);
@@ -23,7 +24,8 @@ bool decode_row(std::string_view row, std::string_view value, std::string_view* 
 }
 
 // Keys in [lower, upper), walked; stops at the end of the range.
-Status walk(const ReadContext& context, std::string_view lower, std::string_view upper, int64_t* count) {
+Status walk(const ReadContext& context, std::string_view lower, std::string_view upper,
+            int64_t* count) {
   MORTISE_ASSIGN_OR_RETURN(auto scan,
                            CurrentScan::open(context, lower, upper, MORTISE_CURSOR_KEYS_ONLY));
   std::string_view key, value;
@@ -56,7 +58,8 @@ KeyCounter::Blocks::iterator KeyCounter::block_of(std::string_view key) {
 
 void KeyCounter::add(std::string_view key, int64_t by) {
   auto block = block_of(key);
-  MORTISE_CHECK(by >= 0 || block->second >= static_cast<uint64_t>(-by), "a block's key count fell below 0");
+  MORTISE_CHECK(by >= 0 || block->second >= static_cast<uint64_t>(-by),
+                "a block's key count fell below 0");
   block->second += static_cast<uint64_t>(by);
   total_ += static_cast<uint64_t>(by);
   if (changed_.find(block->first) == changed_.end()) changed_.insert(block->first);
@@ -68,7 +71,8 @@ Status KeyCounter::split(const ReadContext& context, const std::string& lower) {
   std::string upper = after == blocks_.end() ? std::string() : after->first;
   MORTISE_ASSIGN_OR_RETURN(auto scan,
                            CurrentScan::open(context, lower, upper, MORTISE_CURSOR_KEYS_ONLY));
-  // A block at the end of the key space most likely grows by ascending keys: it is left nearly full.
+  // A block at the end of the key space most likely grows by ascending keys: it is left nearly
+  // full.
   const uint64_t piece = upper.empty() ? kBlockKeysMax * 7 / 8 : kBlockKeysMax / 2;
   uint64_t left = block->second;
   uint64_t seen = 0;
@@ -131,8 +135,8 @@ Status KeyCounter::visit(std::string_view lower,
   return Status();
 }
 
-Status StoredBlockCounts::visit(std::string_view lower,
-                                const std::function<bool(std::string_view, uint64_t)>& visit) const {
+Status StoredBlockCounts::visit(
+    std::string_view lower, const std::function<bool(std::string_view, uint64_t)>& visit) const {
   MORTISE_ASSIGN_OR_RETURN(auto back, reader_->cursor(store::kKeyCounts, MORTISE_CURSOR_REVERSE));
   std::string after = row_name(lower);
   after.push_back('\0');  // The row of `lower` itself is below this bound.
@@ -156,22 +160,23 @@ Status StoredBlockCounts::visit(std::string_view lower,
 Status count_current(const ReadContext& context, const KeyRange& range, int64_t* count) {
   *count = 0;
   if (context.counts == nullptr) return walk(context, range.lower, range.upper, count);
-  // The block that holds the lower end is walked, and so is the one that holds the upper end; those between
-  // count whole. A block's end is known when the next one comes.
+  // The block that holds the lower end is walked, and so is the one that holds the upper end; those
+  // between count whole. A block's end is known when the next one comes.
   uint64_t visited = 0;
   uint64_t whole = 0;
   uint64_t last_keys = 0;
   std::string first_end;
   std::string last_bound;
-  MORTISE_RETURN_IF_ERROR(context.counts->visit(range.lower, [&](std::string_view bound, uint64_t keys) {
-    if (visited > 0 && !range.upper.empty() && bound >= range.upper) return false;
-    if (visited == 1) first_end.assign(bound);
-    if (visited > 1) whole += last_keys;
-    ++visited;
-    last_bound.assign(bound);
-    last_keys = keys;
-    return true;
-  }));
+  MORTISE_RETURN_IF_ERROR(
+      context.counts->visit(range.lower, [&](std::string_view bound, uint64_t keys) {
+        if (visited > 0 && !range.upper.empty() && bound >= range.upper) return false;
+        if (visited == 1) first_end.assign(bound);
+        if (visited > 1) whole += last_keys;
+        ++visited;
+        last_bound.assign(bound);
+        last_keys = keys;
+        return true;
+      }));
   if (visited <= 1) return walk(context, range.lower, range.upper, count);
   MORTISE_RETURN_IF_ERROR(walk(context, range.lower, first_end, count));
   if (range.upper.empty()) {

@@ -1,11 +1,11 @@
-// Number of keys in blocks of the key space, so that the count of a large range costs its blocks and not
-// its keys.
+// Number of keys in blocks of the key space, so that the count of a large range costs its blocks
+// and not its keys.
 //
-// The key space is cut into blocks of at most kBlockKeysMax keys; a block is named by its lower bound and
-// reaches to the next one. The apply thread holds the bounds and counts in memory (a block for some hundred
-// keys, so less than a byte a key) and writes changed ones with the batch that changed them to the key_counts
-// keyspace: 'b' + lower bound -> count, 8 bytes little endian. Reads on other threads use those rows through
-// their own view.
+// The key space is cut into blocks of at most kBlockKeysMax keys; a block is named by its lower
+// bound and reaches to the next one. The apply thread holds the bounds and counts in memory (a
+// block for some hundred keys, so less than a byte a key) and writes changed ones with the batch
+// that changed them to the key_counts keyspace: 'b' + lower bound -> count, 8 bytes little endian.
+// Reads on other threads use those rows through their own view.
 #pragma once
 
 #include <map>
@@ -26,8 +26,8 @@ class KeyCounter : public BlockCounts {
   Status load(const store::Reader& reader);
 
   void add(std::string_view key, int64_t by);
-  // Cuts blocks that have grown too large, by walking them, and joins small ones; then adds the rows of
-  // changed blocks to the batch. `context` sees all writes counted so far.
+  // Cuts blocks that have grown too large, by walking them, and joins small ones; then adds the
+  // rows of changed blocks to the batch. `context` sees all writes counted so far.
   Status flush(const ReadContext& context, Arena* arena, store::WriteBatch* batch);
 
   Status visit(std::string_view lower,

@@ -30,10 +30,12 @@ bool needs_sort(const wire::RangeRequest& r) {
 
 void append_kv(std::string_view key_value, ByteBuffer* out) {
   char* start = out->prepare(key_value.size() + 12);
-  out->commit(static_cast<size_t>(wire::write_bytes_field(start, kRangeResponseKvs, key_value) - start));
+  out->commit(
+      static_cast<size_t>(wire::write_bytes_field(start, kRangeResponseKvs, key_value) - start));
 }
 
-// keys_only: no value, and, unless sorted by value, no lease, because etcd answers from its index then.
+// keys_only: no value, and, unless sorted by value, no lease, because etcd answers from its index
+// then.
 void append_key_only(std::string_view key_value, bool keep_lease, ByteBuffer* out) {
   wire::KeyValue kv;
   wire::decode_key_value(key_value, &kv);
@@ -98,7 +100,8 @@ class Source {
       MORTISE_ASSIGN_OR_RETURN(source.current_,
                                CurrentScan::open(context, range.lower, range.upper, flags));
     } else {
-      MORTISE_ASSIGN_OR_RETURN(source.history_, HistoryScan::open(*context.reader, range, revision));
+      MORTISE_ASSIGN_OR_RETURN(source.history_,
+                               HistoryScan::open(*context.reader, range, revision));
       source.old_ = true;
     }
     return source;
@@ -117,8 +120,8 @@ class Source {
   HistoryScan history_;
 };
 
-Status count_rest(const ReadContext& context, const KeyRange& bounds, int64_t revision, Source* source,
-                  RangeResult* result) {
+Status count_rest(const ReadContext& context, const KeyRange& bounds, int64_t revision,
+                  Source* source, RangeResult* result) {
   if (revision == context.revision) return count_current(context, bounds, &result->count);
   std::string_view bytes;
   while (source->next(false, &bytes)) ++result->count;
@@ -126,8 +129,8 @@ Status count_rest(const ReadContext& context, const KeyRange& bounds, int64_t re
 }
 
 // In key order, straight into the response.
-Status stream_rows(const ReadContext& context, const wire::RangeRequest& request, const KeyRange& bounds,
-                   int64_t revision, ByteBuffer* out, RangeResult* result) {
+Status stream_rows(const ReadContext& context, const wire::RangeRequest& request,
+                   const KeyRange& bounds, int64_t revision, ByteBuffer* out, RangeResult* result) {
   MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
   int64_t limit = request.limit > 0 ? request.limit : std::numeric_limits<int64_t>::max();
   std::string_view bytes;
@@ -156,7 +159,8 @@ Status sort_and_filter(const ReadContext& context, const wire::RangeRequest& req
     ++result->count;
     SortRow row;
     row.bytes = arena.copy(bytes);
-    if (!wire::decode_key_value(row.bytes, &row.kv)) return corruption("a stored KeyValue is malformed");
+    if (!wire::decode_key_value(row.bytes, &row.kv))
+      return corruption("a stored KeyValue is malformed");
     if (passes(request, row.kv)) rows.push_back(row);
     if (!all && static_cast<int64_t>(rows.size()) > request.limit) {
       MORTISE_RETURN_IF_ERROR(count_rest(context, bounds, revision, &source, result));
@@ -213,7 +217,8 @@ Status range(const ReadContext& context, const wire::RangeRequest& request, Byte
   }
   KeyRange bounds = key_range(request.key, request.range_end);
   if (bounds.empty) return Status();
-  if (bounds.single && revision == context.revision) return single_key(context, request, out, result);
+  if (bounds.single && revision == context.revision)
+    return single_key(context, request, out, result);
   if (request.count_only) return count_only(context, bounds, revision, result);
   if (needs_sort(request) || has_filters(request)) {
     return sort_and_filter(context, request, bounds, revision, out, result);

@@ -1,5 +1,5 @@
-// Range over the keys at any kept revision, encoded as it is read: the stored KeyValue bytes go into the
-// response without being parsed unless a filter, a sort or keys_only needs their fields.
+// Range over the keys at any kept revision, encoded as it is read: the stored KeyValue bytes go
+// into the response without being parsed unless a filter, a sort or keys_only needs their fields.
 #pragma once
 
 #include "host/base/byte_buffer.h"

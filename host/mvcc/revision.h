@@ -1,10 +1,11 @@
-// Names of stored versions. A revision's main part numbers transactions, its sub part the changes in one.
+// Names of stored versions. A revision's main part numbers transactions, its sub part the changes
+// in one.
 //
-// In the revisions keyspace, as etcd writes it: main (8 bytes, big endian), '_', sub (8 bytes, big endian), and
-// a 't' behind if the version is a tombstone.
+// In the revisions keyspace, as etcd writes it: main (8 bytes, big endian), '_', sub (8 bytes, big
+// endian), and a 't' behind if the version is a tombstone.
 //
-// In the key_history keyspace: the user key with 0x00 written as 0x00 0xff, then 0x00 0x00, then main. So the
-// rows of one key stand together, keys in their order, revisions ascending:
+// In the key_history keyspace: the user key with 0x00 written as 0x00 0xff, then 0x00 0x00, then
+// main. So the rows of one key stand together, keys in their order, revisions ascending:
 //   "a" at 5    61 00 00 00 00 00 00 00 00 00 05
 //   "a\0" at 4  61 00 ff 00 00 00 00 00 00 00 00 00 04
 //   "b" at 2    62 00 00 00 00 00 00 00 00 00 02

@@ -1,5 +1,5 @@
-// Txns: compares first, all against the state before the txn; then checks, so that a txn that fails changes
-// nothing; then the operations of the chosen branches.
+// Txns: compares first, all against the state before the txn; then checks, so that a txn that fails
+// changes nothing; then the operations of the chosen branches.
 #include "host/mvcc/compare.h"
 #include "host/mvcc/writer.h"
 
@@ -23,7 +23,8 @@ std::string inner_header(int64_t revision) {
 }
 
 // responses += ResponseOp{ `op`: header + body }
-void append_response(std::string* out, uint32_t op, const std::string& header, std::string_view body) {
+void append_response(std::string* out, uint32_t op, const std::string& header,
+                     std::string_view body) {
   size_t size = header.size() + body.size();
   wire::append_bytes_head(out, kTxnResponses, wire::bytes_field_size(op, size));
   wire::append_bytes_head(out, op, size);
@@ -81,8 +82,8 @@ Status Writer::check_txn(const wire::TxnRequest& request, const std::vector<bool
   return Status();
 }
 
-Status Writer::run_op(const wire::RequestOp& op, const std::vector<bool>& path, size_t* at, bool respond,
-                      std::string* out) {
+Status Writer::run_op(const wire::RequestOp& op, const std::vector<bool>& path, size_t* at,
+                      bool respond, std::string* out) {
   std::string body;
   uint32_t field = 0;
   if (auto* range_op = std::get_if<wire::RangeRequest>(&op)) {
@@ -130,7 +131,8 @@ Status Writer::txn(const wire::TxnRequest& request, bool respond, Outcome* outco
   return Status();
 }
 
-Status read_only_txn(const ReadContext& context, const wire::TxnRequest& request, Outcome* outcome) {
+Status read_only_txn(const ReadContext& context, const wire::TxnRequest& request,
+                     Outcome* outcome) {
   bool hold;
   MORTISE_RETURN_IF_ERROR(compares_hold(context, request.compare, &hold));
   std::string out;

@@ -1,5 +1,5 @@
-// What a read sees: a stable view of the store, its revision, and, on the apply thread, the writes of the
-// batch that is not committed yet.
+// What a read sees: a stable view of the store, its revision, and, on the apply thread, the writes
+// of the batch that is not committed yet.
 #pragma once
 
 #include <functional>
@@ -29,8 +29,8 @@ void write_state(char* p, const State& state);
 // Newest KeyValue bytes of keys changed by the batch; a null view is a deleted key.
 using Overlay = std::map<std::string_view, std::string_view>;
 
-// Number of keys in each block of the key space, visited from the block that holds `lower` on. Returns
-// false to stop.
+// Number of keys in each block of the key space, visited from the block that holds `lower` on.
+// Returns false to stop.
 class BlockCounts {
  public:
   virtual ~BlockCounts() = default;
@@ -42,9 +42,9 @@ class BlockCounts {
 // Everything a read needs. Borrowed parts outlive it.
 struct ReadContext {
   const store::Reader* reader = nullptr;
-  const Overlay* overlay = nullptr;      // Null outside the apply thread.
+  const Overlay* overlay = nullptr;  // Null outside the apply thread.
   const BlockCounts* counts = nullptr;
-  int64_t revision = kFirstRevision;     // The newest that this read sees.
+  int64_t revision = kFirstRevision;  // The newest that this read sees.
   int64_t compacted = kNeverCompacted;
 };
 
@@ -62,7 +62,8 @@ class View {
 
 Result<State> read_state(const store::Reader& reader);
 
-// Keys in order with their newest KeyValue bytes: the current keyspace, with the overlay laid over it.
+// Keys in order with their newest KeyValue bytes: the current keyspace, with the overlay laid over
+// it.
 class CurrentScan {
  public:
   // Empty `upper`: to the end. Spans of next() live until the next call.
@@ -83,12 +84,13 @@ class CurrentScan {
   std::string_view row_value_;
 };
 
-// Newest KeyValue bytes of one key; *found false if there is none. The view lives until the next read.
+// Newest KeyValue bytes of one key; *found false if there is none. The view lives until the next
+// read.
 Status get_current(const ReadContext& context, std::string_view key, bool* found,
                    std::string_view* key_value);
 
-// Bounds of a request's key and range_end as etcd reads them: an empty range_end is one key, "\0" all keys from
-// `key` on.
+// Bounds of a request's key and range_end as etcd reads them: an empty range_end is one key, "\0"
+// all keys from `key` on.
 struct KeyRange {
   bool single = true;
   bool empty = false;

@@ -86,7 +86,8 @@ void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
     if (before.found && before.kv.lease != 0) {
       batch_.remove(store::kLeaseKeys, lease_key_row(before.kv.lease, key, arena_.get()));
     }
-    if (kv.lease != 0) batch_.put(store::kLeaseKeys, lease_key_row(kv.lease, key, arena_.get()), {});
+    if (kv.lease != 0)
+      batch_.put(store::kLeaseKeys, lease_key_row(kv.lease, key, arena_.get()), {});
   }
   Event event;
   event.revision = Revision{state_.revision + 1, sub_};
@@ -209,7 +210,8 @@ Status Writer::do_delete(const wire::DeleteRangeRequest& request, bool respond, 
   return Status();
 }
 
-Status Writer::delete_range(const wire::DeleteRangeRequest& request, bool respond, Outcome* outcome) {
+Status Writer::delete_range(const wire::DeleteRangeRequest& request, bool respond,
+                            Outcome* outcome) {
   std::string body;
   MORTISE_RETURN_IF_ERROR(do_delete(request, respond, &body));
   outcome->body.append(body);
@@ -226,7 +228,8 @@ Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
     upper.assign(8, '\0');
     put_u64_be(upper.data(), static_cast<uint64_t>(lease) + 1);
   }
-  MORTISE_ASSIGN_OR_RETURN(auto cursor, reader_.cursor(store::kLeaseKeys, MORTISE_CURSOR_KEYS_ONLY));
+  MORTISE_ASSIGN_OR_RETURN(auto cursor,
+                           reader_.cursor(store::kLeaseKeys, MORTISE_CURSOR_KEYS_ONLY));
   MORTISE_RETURN_IF_ERROR(cursor.seek(lower, upper));
   std::string_view row, value;
   while (cursor.next(&row, &value)) keys[std::string(row.substr(8))] = true;

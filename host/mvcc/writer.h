@@ -1,12 +1,13 @@
-// The write side of the store: puts, deletes and txns of a batch of log entries, gathered for one backend
-// commit.
+// The write side of the store: puts, deletes and txns of a batch of log entries, gathered for one
+// backend commit.
 //
-// Owned and called by the apply thread alone. A batch is begin(), any operations, commit(). Operations see
-// the committed store with the batch's own writes laid over it. What a client did wrong comes back in the
-// outcome; a Status that is not ok means that the store failed and the node must stop.
+// Owned and called by the apply thread alone. A batch is begin(), any operations, commit().
+// Operations see the committed store with the batch's own writes laid over it. What a client did
+// wrong comes back in the outcome; a Status that is not ok means that the store failed and the node
+// must stop.
 //
-// Invariants: revisions have no hole; an operation that fails for the client changes nothing; what commit()
-// writes is a function of the committed store and the operations alone.
+// Invariants: revisions have no hole; an operation that fails for the client changes nothing; what
+// commit() writes is a function of the committed store and the operations alone.
 #pragma once
 
 #include <functional>
@@ -23,7 +24,8 @@
 
 namespace mortise::mvcc {
 
-// The answer of an operation: the response without its `header` field, which the caller puts in front.
+// The answer of an operation: the response without its `header` field, which the caller puts in
+// front.
 struct Outcome {
   RpcStatus rpc;
   int64_t revision = 0;  // For the header.
@@ -32,9 +34,10 @@ struct Outcome {
 
 class Writer {
  public:
-  // `lease_exists` answers for the state after the operations applied so far. `keep_prev` says whether
-  // events should carry the previous KeyValue.
-  Writer(store::Store* store, std::function<bool(int64_t)> lease_exists, std::function<bool()> keep_prev);
+  // `lease_exists` answers for the state after the operations applied so far. `keep_prev` says
+  // whether events should carry the previous KeyValue.
+  Writer(store::Store* store, std::function<bool(int64_t)> lease_exists,
+         std::function<bool()> keep_prev);
 
   // Reads the state and the key counts of the store.
   Status open();
@@ -51,8 +54,8 @@ class Writer {
   // Rows of other keyspaces in the same commit. Copied.
   void put_row(store::Keyspace keyspace, std::string_view key, std::string_view value);
   void remove_row(store::Keyspace keyspace, std::string_view key);
-  // The batch becomes visible. The events go to the caller; may be called again after more operations of
-  // the same batch have followed.
+  // The batch becomes visible. The events go to the caller; may be called again after more
+  // operations of the same batch have followed.
   Status commit(uint64_t applied_index, uint64_t applied_term, std::shared_ptr<EventBatch>* events);
 
   int64_t revision() const { return state_.revision; }
@@ -72,7 +75,8 @@ class Writer {
 
   ReadContext context() const;
   Status previous(std::string_view key, Previous* out);
-  // One change; the main revision is state_.revision + 1 and becomes the store's with finish_changes().
+  // One change; the main revision is state_.revision + 1 and becomes the store's with
+  // finish_changes().
   void write_put(const wire::KeyValue& kv, const Previous& before);
   Status write_delete(std::string_view key);
   void write_version(const wire::KeyValue& kv, std::string_view stored, bool tombstone);

@@ -141,7 +141,8 @@ Status set_keyspace_options(const Settings& settings, const std::shared_ptr<rock
   options.memtable_prefix_bloom_size_ratio =
       std::min(kMemtableFilterShareMax, static_cast<double>(kMemtableFilterBytes) /
                                             static_cast<double>(settings.write_buffer_limit));
-  options.level_compaction_dynamic_level_bytes = true;
+  options.level_compaction_dynamic_level_bytes =
+      options.compaction_style == rocksdb::kCompactionStyleLevel;
   options.level0_file_num_compaction_trigger = static_cast<int>(settings.level0_files);
   options.level0_slowdown_writes_trigger = kLevel0SlowdownFiles;
   options.level0_stop_writes_trigger = kLevel0StopFiles;
@@ -160,6 +161,8 @@ void set_fixed_options(const Engine& engine, rocksdb::Options& options) {
   // are flushed together: the records of one flush are one group in the manifest, applied all or
   // not at all.
   options.atomic_flush = true;
+  // The library keeps one hint for rows and range deletions together, and stops at the first mix.
+  options.memtable_insert_with_hint_prefix_extractor = nullptr;
   options.comparator = rocksdb::BytewiseComparator();
   options.merge_operator = nullptr;
   options.compaction_filter = nullptr;

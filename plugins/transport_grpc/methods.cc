@@ -23,17 +23,12 @@ Methods::Methods(const mortise_host_rpc_v1& rpc) {
     const mortise_method& method = rpc.methods[i];
     RpcMethod::RpcType type;
     switch (method.kind) {
-      case MORTISE_UNARY:
-        type = RpcMethod::NORMAL_RPC;
-        break;
+      case MORTISE_UNARY: type = RpcMethod::NORMAL_RPC; break;
       // To the library both are bidirectional: it must not read a message before the host has given
       // credit.
       case MORTISE_SERVER_STREAM:
-      case MORTISE_BIDI_STREAM:
-        type = RpcMethod::BIDI_STREAMING;
-        break;
-      default:
-        continue;
+      case MORTISE_BIDI_STREAM: type = RpcMethod::BIDI_STREAMING; break;
+      default: continue;
     }
     std::string_view service;
     std::string_view name;

@@ -68,7 +68,6 @@ class Outbox {
   static void send(std::vector<UnaryCall*>& answers);
 
  private:
-
   std::mutex mutex_;
   bool open_ = false;                // Guarded by mutex_.
   std::vector<UnaryCall*> waiting_;  // Guarded by mutex_.

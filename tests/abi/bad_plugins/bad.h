@@ -63,10 +63,10 @@ BAD mortise_status bad_reclaim(mortise_backend* s, mortise_error* e) {
   abort();
 }
 
-#define BAD_PLUGIN(id, table)                                                            \
-  static const mortise_interface interfaces[] = {{id, table}};                           \
-  MORTISE_EXPORT extern const mortise_plugin_v1 mortise_plugin;                          \
-  const mortise_plugin_v1 mortise_plugin = {                                             \
+#define BAD_PLUGIN(id, table)                                   \
+  static const mortise_interface interfaces[] = {{id, table}};  \
+  MORTISE_EXPORT extern const mortise_plugin_v1 mortise_plugin; \
+  const mortise_plugin_v1 mortise_plugin = {                    \
       sizeof(mortise_plugin_v1), MORTISE_ABI_MAJOR, 0, 0, "bad", "1", "bad", interfaces, 1};
 
 #endif
