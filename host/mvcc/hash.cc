@@ -68,6 +68,10 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
     result->rpc = rpc_errors::kFutureRevision;
     return Status();
   }
+  if (revision < 0) {
+    result->hash = crc32c(0, kBucketName);  // Nothing is that old.
+    return Status();
+  }
   MORTISE_ASSIGN_OR_RETURN(auto cursor,
                            view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, encode_revision({result->hash_revision + 1, 0})));
