@@ -173,6 +173,7 @@ TEST_P(ProcessTest, LeaseExpires) {
 }
 
 TEST_P(ProcessTest, UnixSocket) {
+  if (GetParam() == "etcd") GTEST_SKIP() << "etcd 3.4 takes a host and a port only, and no path";
   TempDir dir;
   Node node(target_of(GetParam()), {.client_url = "unix://" + dir.path() + "/client:0"});
   ASSERT_EQ(node.start().message(), "");
