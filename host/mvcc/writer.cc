@@ -74,6 +74,14 @@ void Writer::write_version(const wire::KeyValue& kv, std::string_view stored, bo
   batch_.put(store::kKeyHistory, {history, history_size}, {version, version_size});
 }
 
+// The previous value is that of the revision before, so a version of the same txn is none: the
+// watch hub looks it up then.
+void Writer::set_previous(const Previous& before, Event* event) {
+  bool same_txn = before.found && before.kv.mod_revision == state_.revision + 1;
+  event->prev_known = !before.found || (keeping_prev_ && !same_txn);
+  if (event->prev_known && before.found) event->prev_kv = arena_->copy(before.bytes);
+}
+
 void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
   size_t size = wire::key_value_size(kv);
   char* p = arena_->allocate(size);
@@ -94,8 +102,7 @@ void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
   event.is_create = !before.found;
   event.key = key;
   event.key_value = stored;
-  event.prev_known = keeping_prev_ || !before.found;
-  if (keeping_prev_ && before.found) event.prev_kv = arena_->copy(before.bytes);
+  set_previous(before, &event);
   events_.push_back(event);
 
   wire::KeyValue named;
@@ -127,8 +134,7 @@ Status Writer::write_delete(std::string_view user_key) {
   event.is_delete = true;
   event.key = key;
   event.key_value = {p, size};
-  event.prev_known = keeping_prev_;
-  if (keeping_prev_) event.prev_kv = arena_->copy(before.bytes);
+  set_previous(before, &event);
   events_.push_back(event);
 
   // The stored tombstone is the event's KeyValue without its last field.

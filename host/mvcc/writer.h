@@ -77,6 +77,7 @@ class Writer {
   Status previous(std::string_view key, Previous* out);
   // One change; the main revision is state_.revision + 1 and becomes the store's with
   // finish_changes().
+  void set_previous(const Previous& before, Event* event);
   void write_put(const wire::KeyValue& kv, const Previous& before);
   Status write_delete(std::string_view key);
   void write_version(const wire::KeyValue& kv, std::string_view stored, bool tombstone);
