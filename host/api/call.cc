@@ -13,10 +13,7 @@ class ProposalWaiter : public apply::Waiter {
       call_.fail(result.rpc);
       return;
     }
-    ByteBuffer response(rpc::kHeaderFieldBytesMax + result.body.size());
-    rpc::append_header(call_.context().header(result.revision), &response);
-    response.append(result.body.view());
-    call_.reply(std::move(response));
+    call_.reply(respond(call_.context(), result.revision, result.body.view()));
   }
 
  private:
@@ -36,6 +33,13 @@ std::string go_duration(std::chrono::nanoseconds d) {
 }
 
 }  // namespace
+
+ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
+  ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());
+  rpc::append_header(context.header(revision), &response);
+  response.append(body);
+  return response;
+}
 
 void propose(Call call, uint32_t field, std::string_view request) {
   const Context& context = call.context();

@@ -70,6 +70,14 @@ class Call {
   std::chrono::steady_clock::time_point start_;
 };
 
+template <typename Message>
+bool parse(std::string_view bytes, Message* message) {
+  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+}
+
+// A response: the header field, then the other fields as they are.
+ByteBuffer respond(const Context& context, int64_t revision, std::string_view body);
+
 // Logs the call's request and answers with header and body when it is applied.
 void propose(Call call, uint32_t field, std::string_view request);
 inline void propose(Call call, uint32_t field) {

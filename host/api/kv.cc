@@ -35,10 +35,7 @@ void read_only_txn(Call call, const wire::TxnRequest& txn) {
   Status status = mvcc::read_only_txn(read.context, txn, &outcome);
   if (!status.ok()) return call.fail(status);
   if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
-  ByteBuffer response(rpc::kHeaderFieldBytesMax + outcome.body.size());
-  rpc::append_header(context.header(outcome.revision), &response);
-  response.append(outcome.body.view());
-  call.reply(std::move(response));
+  call.reply(respond(context, outcome.revision, outcome.body.view()));
 }
 
 }  // namespace
@@ -110,9 +107,7 @@ class CompactWaiter : public apply::Waiter {
     auto call = std::make_shared<Call>(std::move(call_));
     auto answer = [call, revision = result.revision](bool finished) {
       if (!finished) return call->fail(rpc_errors::kStopped);
-      ByteBuffer response(rpc::kHeaderFieldBytesMax);
-      rpc::append_header(call->context().header(revision), &response);
-      call->reply(std::move(response));
+      call->reply(respond(call->context(), revision, {}));
     };
     if (physical_) {
       call->context().node->when_compacted(revision_, answer);

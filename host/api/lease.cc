@@ -7,22 +7,6 @@
 #include "proto/rpc.pb.h"
 
 namespace mortise::api {
-namespace {
-
-template <typename Message>
-bool parse(std::string_view bytes, Message* message) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
-ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
-  ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());
-  rpc::append_header(context.header(revision), &response);
-  response.append(body);
-  return response;
-}
-
-}  // namespace
-
 void lease_grant(Call call) {
   etcdserverpb::LeaseGrantRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);

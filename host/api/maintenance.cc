@@ -6,18 +6,6 @@
 namespace mortise::api {
 namespace {
 
-template <typename Message>
-bool parse(std::string_view bytes, Message* message) {
-  return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-}
-
-ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
-  ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());
-  rpc::append_header(context.header(revision), &response);
-  response.append(body);
-  return response;
-}
-
 // Tasks that read the whole store leave the transport's thread.
 void run_long(Call call, void (*task)(Call)) {
   auto shared = std::make_shared<Call>(std::move(call));
