@@ -23,6 +23,7 @@ struct MethodEntry {
   std::vector<const char*> http_paths;  // NULL-ended.
   UnaryHandler unary = nullptr;         // With a null handler the method answers Unimplemented.
   StreamHandler stream = nullptr;
+  uint32_t flags = 0;  // Of mortise_method.
 };
 
 const std::vector<MethodEntry>& methods();

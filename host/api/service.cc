@@ -33,7 +33,7 @@ void Service::set_resolver(Service* (*service_of)(const mortise_host* host)) {
 Service::Service(const Context& context, const TransportSettings& settings) : context_(context) {
   for (const MethodEntry& entry : methods()) {
     methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind,
-                                      entry.grpc_path, entry.http_paths.data()});
+                                      entry.flags, 0, entry.grpc_path, entry.http_paths.data()});
   }
   table_.struct_size = sizeof table_;
   table_.method_count = static_cast<uint32_t>(methods_.size());

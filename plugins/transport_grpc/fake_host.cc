@@ -42,6 +42,11 @@ bool FakeCall::wait_cancelled() {
   return changed_.wait_for(lock, kLongTime, [this] { return cancelled_; });
 }
 
+bool FakeCall::cancelled() {
+  std::lock_guard lock(mutex_);
+  return cancelled_;
+}
+
 class FakeStream::Use {
  public:
   explicit Use(FakeStream* stream) : stream_(stream->self_) {
@@ -113,10 +118,10 @@ FakeHost::~FakeHost() {
   EXPECT_EQ(open_handles_, 0) << "the transport went away with calls of the host open";
 }
 
-void FakeHost::add_unary(std::string path, CallBehaviour behaviour) {
+void FakeHost::add_unary(std::string path, CallBehaviour behaviour, uint32_t flags) {
   paths_.push_back(std::move(path));
   const auto id = static_cast<uint32_t>(methods_.size());
-  methods_.push_back({id, MORTISE_UNARY, paths_.back().c_str(), kNoHttpPaths});
+  methods_.push_back({id, MORTISE_UNARY, flags, 0, paths_.back().c_str(), kNoHttpPaths});
   call_behaviours_.push_back(std::move(behaviour));
   stream_behaviours_.push_back({});
 }
@@ -124,7 +129,7 @@ void FakeHost::add_unary(std::string path, CallBehaviour behaviour) {
 void FakeHost::add_stream(std::string path, mortise_method_kind kind, StreamBehaviour behaviour) {
   paths_.push_back(std::move(path));
   const auto id = static_cast<uint32_t>(methods_.size());
-  methods_.push_back({id, kind, paths_.back().c_str(), kNoHttpPaths});
+  methods_.push_back({id, kind, 0, 0, paths_.back().c_str(), kNoHttpPaths});
   call_behaviours_.push_back({});
   stream_behaviours_.push_back(std::move(behaviour));
 }
@@ -175,7 +180,7 @@ mortise_status FakeHost::call(const mortise_host* host, uint32_t method,
                               mortise_done_fn done, void* context, mortise_call** out) {
   FakeHost* self = of(host);
   auto call = std::make_shared<FakeCall>(self, caller, request, done, context);
-  *out = reinterpret_cast<mortise_call*>(call.get());
+  if (out != nullptr) *out = reinterpret_cast<mortise_call*>(call.get());
   call->self_ = call;
   ++self->open_handles_;
   const mortise_status status = self->call_behaviours_[method](call);

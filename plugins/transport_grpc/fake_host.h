@@ -42,6 +42,7 @@ class FakeCall {
   void answer(sdk::Buffer body) { answer(0, "", std::move(body)); }
   void cancel();
   bool wait_cancelled();
+  bool cancelled();
 
   const FakeCaller caller;
   sdk::Buffer request;
@@ -107,7 +108,7 @@ class FakeHost {
   FakeHost();
   ~FakeHost();
   // Before the transport is created.
-  void add_unary(std::string path, CallBehaviour behaviour);
+  void add_unary(std::string path, CallBehaviour behaviour, uint32_t flags = 0);
   void add_stream(std::string path, mortise_method_kind kind, StreamBehaviour behaviour);
   const mortise_host* host();
 

@@ -65,6 +65,7 @@ void HeldAnswers::begin() { t_held.holding = true; }
 
 void HeldAnswers::end() {
   t_held.holding = false;
+  std::erase_if(t_held.calls, [](UnaryCall* call) { return call->leave_to_worker(); });
   Outbox::send(t_held.calls);
 }
 

@@ -26,12 +26,14 @@ class TransportGrpc : public testing::Test {
       host_.post([call] { echo(call); });
       return MORTISE_OK;
     });
-    host_.add_unary("/test.Echo/Held", [this](CallPtr call) {
+    const auto hold = [this](CallPtr call) {
       std::lock_guard lock(mutex_);
       held_.push_back(std::move(call));
       changed_.notify_all();
       return MORTISE_OK;
-    });
+    };
+    host_.add_unary("/test.Echo/Held", hold, MORTISE_METHOD_CANCELLABLE);
+    host_.add_unary("/test.Echo/Unwatched", hold);
   }
   // The calls that reached the method Held, once there are so many.
   std::vector<CallPtr> wait_held(size_t count) {
@@ -204,12 +206,31 @@ TEST_F(TransportGrpc, CancelsAtTheDeadline) {
   call->answer(sdk::Buffer::from("too late"));
 }
 
+TEST_F(TransportGrpc, ClientsOfUnwatchedCallsMayLeave) {
+  TestServer server(host_);
+  auto channel = connect_to(server.address());
+  grpc::ClientContext context;
+  std::thread client([&] {
+    EXPECT_EQ(call_unary(channel, "/test.Echo/Unwatched", "x", &context).status.error_code(),
+              grpc::StatusCode::CANCELLED);
+  });
+  const CallPtr call = wait_held(1).front();
+  context.TryCancel();
+  client.join();
+  // A call behind the cancel on the same connection: the server has seen both.
+  EXPECT_TRUE(call_unary(channel, "/test.Echo/Inline", "x").status.ok());
+  EXPECT_FALSE(call->cancelled());
+  call->answer(sdk::Buffer::from("too late"));
+  EXPECT_TRUE(call_unary(channel, "/test.Echo/Inline", "x").status.ok());
+}
+
 TEST_F(TransportGrpc, AnswersAndCancelsCrossWithoutHarm) {
   TestServer server(host_, R"({"threads": 2})");
   auto channel = connect_to(server.address());
   for (int round = 0; round < 200; ++round) {
+    const char* path = round % 2 == 0 ? "/test.Echo/Held" : "/test.Echo/Unwatched";
     grpc::ClientContext context;
-    std::thread client([&] { call_unary(channel, "/test.Echo/Held", "x", &context); });
+    std::thread client([&] { call_unary(channel, path, "x", &context); });
     const CallPtr call = wait_held(1).front();
     std::thread answer([&] { call->answer(std::move(call->request)); });
     context.TryCancel();

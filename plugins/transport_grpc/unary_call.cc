@@ -46,12 +46,14 @@ void UnaryCall::dispatch() {
   ref();  // The host's, until done() has returned.
   const mortise_status status =
       context_.rpc->call(context_.host.raw(), method_.host->id, caller.get(),
-                         to_buffer(std::exchange(request_, nullptr)), &done, this, &host_call_);
+                         to_buffer(std::exchange(request_, nullptr)), &done, this,
+                         watched() ? &host_call_ : nullptr);
   if (status != MORTISE_OK) {
     unref();
     const Refusal refusal = refusal_of(status);
     return refuse(refusal.code, refusal.message);
   }
+  if (!watched()) return;
   State expected = kDispatching;
   if (!state_.compare_exchange_strong(expected, kDispatched, std::memory_order_acq_rel)) {
     return answer(/*with_close=*/true);
@@ -73,7 +75,9 @@ void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_
   self->code_ = code;
   if (status_message.size > 0) self->details_ = to_slice(sdk::view(status_message));
   self->response_ = to_message(body);
-  if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kDispatched) {
+  if (!self->watched()) {
+    self->answer(/*with_close=*/true);
+  } else if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kDispatched) {
     self->answer(/*with_close=*/false);
   }
   self->unref();

@@ -14,10 +14,13 @@ class UnaryCall final : public CallBase {
   // For the outbox, on the worker.
   int socket() const { return socket_; }
   void send_from_outbox();
+  // True if the worker is awake and is going to send the answer.
+  bool leave_to_worker() { return worker_.outbox.put(this); }
 
  private:
-  // Decides who sends the answer: the worker, if it came before call() had returned, so that it
-  // goes out with the watch for the call's end in one batch; or else the thread that brings it.
+  // Of a call that is watched for its client's leaving. Decides who sends the answer: the worker, if
+  // it came before call() had returned, so that it goes out with the watch in one batch; or else the
+  // thread that brings it.
   enum State : uint8_t { kDispatching, kDispatched, kAnswered };
 
   UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method);
@@ -26,6 +29,8 @@ class UnaryCall final : public CallBase {
   static void MORTISE_ABI done(void* context, mortise_rpc_code code, mortise_bytes status_message,
                                mortise_buffer body);
 
+  // The host wants to hear if the client leaves, and that costs an operation of the library's.
+  bool watched() const { return (method_.host->flags & MORTISE_METHOD_CANCELLABLE) != 0; }
   void on_request(bool ok);
   void on_close(bool ok);
   void on_sent(bool ok);

@@ -32,9 +32,18 @@ typedef int32_t mortise_rpc_code;
 typedef int32_t mortise_method_kind;
 enum { MORTISE_UNARY = 1, MORTISE_SERVER_STREAM = 2, MORTISE_BIDI_STREAM = 3 };
 
+/* mortise_method.flags, host to plugin; unknown bits are ignored. */
+enum {
+  /* A unary method that may wait long: the host acts on cancel(). For others it is of no use, and a
+   * transport need not watch for clients that leave. */
+  MORTISE_METHOD_CANCELLABLE = 1u << 0
+};
+
 typedef struct mortise_method { /* Frozen. Lives as long as the host. */
   uint32_t id;                  /* Dense, 0 .. count-1; not stable over restarts. */
   mortise_method_kind kind;
+  uint32_t flags;
+  uint32_t reserved;
   const char* grpc_path; /* "/etcdserverpb.KV/Put" */
   /* "/v3/kv/put", ...; NULL-ended, never NULL; the first is canonical. */
   const char* const* http_paths;
@@ -86,7 +95,7 @@ typedef struct mortise_host_rpc_v1 {
   uint64_t keepalive_interval_ns;  /* The server's own ping on an idle connection. */
   uint64_t keepalive_timeout_ns;
   /* Starts a unary call; done follows exactly once, and only if this returns MORTISE_OK. *out is
-   * valid until done has returned; `out` may be NULL if no cancel is wanted. request changes
+   * valid until done has returned; `out` may be NULL if no cancel will come. request changes
    * hands in every case, also on failure. E_STOPPED: the host is shutting down. [any & serving] */
   mortise_status(MORTISE_ABI* call)(const mortise_host* host, uint32_t method,
                                     const mortise_caller* caller, mortise_buffer request,
