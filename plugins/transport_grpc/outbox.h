@@ -42,8 +42,8 @@ class Connections {
   std::unordered_map<int, std::string> remote_by_fd_;
 };
 
-// Answers that a thread of the host brings between answers_begin() and answers_end(). At the end the
-// workers that are awake get theirs; the thread itself sends only what would have to wait for a
+// Answers that a thread of the host brings between answers_begin() and answers_end(). At the end
+// the workers that are awake get theirs; the thread itself sends only what would have to wait for a
 // worker to wake. A connection's reads and writes then meet on one thread, and the host's is free.
 class HeldAnswers {
  public:

@@ -44,10 +44,9 @@ void UnaryCall::dispatch() {
   const Caller caller(call_, metadata_, deadline_);
   socket_ = context_.connections.find(caller.remote());
   ref();  // The host's, until done() has returned.
-  const mortise_status status =
-      context_.rpc->call(context_.host.raw(), method_.host->id, caller.get(),
-                         to_buffer(std::exchange(request_, nullptr)), &done, this,
-                         watched() ? &host_call_ : nullptr);
+  const mortise_status status = context_.rpc->call(
+      context_.host.raw(), method_.host->id, caller.get(),
+      to_buffer(std::exchange(request_, nullptr)), &done, this, watched() ? &host_call_ : nullptr);
   if (status != MORTISE_OK) {
     unref();
     const Refusal refusal = refusal_of(status);

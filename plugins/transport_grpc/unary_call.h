@@ -18,9 +18,9 @@ class UnaryCall final : public CallBase {
   bool leave_to_worker() { return worker_.outbox.put(this); }
 
  private:
-  // Of a call that is watched for its client's leaving. Decides who sends the answer: the worker, if
-  // it came before call() had returned, so that it goes out with the watch in one batch; or else the
-  // thread that brings it.
+  // Of a call that is watched for its client's leaving. Decides who sends the answer: the worker,
+  // if it came before call() had returned, so that it goes out with the watch in one batch; or else
+  // the thread that brings it.
   enum State : uint8_t { kDispatching, kDispatched, kAnswered };
 
   UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method);
