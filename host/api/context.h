@@ -4,12 +4,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
 #include "host/lease/lessor.h"
 #include "host/membership/cluster.h"
+#include "host/mvcc/compaction_hash.h"
 #include "host/rpc/header.h"
 #include "host/rpc/stream.h"
 #include "host/store/store.h"
@@ -29,6 +31,8 @@ class Node {
   virtual RpcStatus check_linearizable() const = 0;
   // Calls done(true) once the rows of the compaction at `revision` are gone.
   virtual void when_compacted(int64_t revision, std::function<void(bool)> done) = 0;
+  // The hash that the compaction at `revision` left, if it is remembered.
+  virtual std::optional<mvcc::PastHash> past_hash(int64_t revision) const = 0;
   // Reclaims space, on another thread.
   virtual void reclaim(std::function<void(Status)> done) = 0;
   // Runs a task that takes long on another thread; false at a stop.

@@ -14,21 +14,31 @@ void run_long(Call call, void (*task)(Call)) {
     shared->fail(rpc_errors::kStopped);
 }
 
+void reply_hash(Call call, const mvcc::PastHash& hash, int64_t revision) {
+  etcdserverpb::HashKVResponse response;
+  response.set_hash(hash.hash);
+  response.set_compact_revision(hash.compact_revision);
+  response.set_hash_revision(hash.revision);
+  const Context& context = call.context();
+  call.reply(respond(context, revision, response.SerializeAsString()));
+}
+
 void hash_kv_now(Call call) {
   const Context& context = call.context();
   etcdserverpb::HashKVRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  // Also at revisions that a later compaction has made unreadable.
+  if (auto past = context.node->past_hash(request.revision())) {
+    return reply_hash(std::move(call), *past, context.node->revision());
+  }
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
   mvcc::HashKvResult result;
   Status status = mvcc::hash_kv(*view, request.revision(), &result);
   if (!status.ok()) return call.fail(status);
   if (!result.rpc.ok()) return call.fail(result.rpc);
-  etcdserverpb::HashKVResponse response;
-  response.set_hash(result.hash);
-  response.set_compact_revision(result.compact_revision);
-  response.set_hash_revision(result.hash_revision);
-  call.reply(respond(context, view->state().revision, response.SerializeAsString()));
+  reply_hash(std::move(call), {result.hash, result.compact_revision, result.hash_revision},
+             view->state().revision);
 }
 
 void hash_now(Call call) {

@@ -18,6 +18,16 @@ TEST(Crc32c, ContinuesOverPieces) {
   EXPECT_EQ(crc32c(crc32c(0, "12345"), "6789"), crc32c(0, "123456789"));
 }
 
+TEST(Crc32c, JoinsTwoRuns) {
+  std::string text;
+  for (int i = 0; i < 300; ++i) text.push_back(static_cast<char>(i * 7));
+  for (size_t cut : {0, 1, 2, 17, 128, 299, 300}) {
+    std::string first = text.substr(0, cut), second = text.substr(cut);
+    EXPECT_EQ(crc32c_concat(crc32c(0, first), crc32c(0, second), second.size()), crc32c(0, text))
+        << cut;
+  }
+}
+
 TEST(Status, NamesTheErrnoClass) {
   EXPECT_EQ(errno_status(ENOSPC, "write x").code(), StatusCode::kNoSpace);
   EXPECT_EQ(errno_status(ENOENT, "open x").code(), StatusCode::kNotFound);

@@ -42,7 +42,28 @@ __attribute__((target("sse4.2"))) uint32_t hardware(uint32_t crc, const uint8_t*
 }
 #endif
 
+// Polynomials modulo the CRC's, bits reflected: the highest bit is x^0.
+uint32_t multiply(uint32_t a, uint32_t b) {
+  uint32_t product = 0;
+  for (uint32_t bit = 1u << 31; bit != 0; bit >>= 1) {
+    if (a & bit) product ^= b;
+    b = (b >> 1) ^ ((b & 1) ? kPolynomial : 0);
+  }
+  return product;
+}
+
 }  // namespace
+
+// Bytes that follow multiply the checksum of what stands before them by x^8 each.
+uint32_t crc32c_concat(uint32_t first, uint32_t second, uint64_t second_size) {
+  uint32_t factor = 1u << 31;
+  uint32_t power = 1u << 23;
+  for (; second_size != 0; second_size >>= 1) {
+    if (second_size & 1) factor = multiply(factor, power);
+    power = multiply(power, power);
+  }
+  return multiply(first, factor) ^ second;
+}
 
 uint32_t crc32c(uint32_t crc, const void* data, size_t size) {
   const auto* p = static_cast<const uint8_t*>(data);

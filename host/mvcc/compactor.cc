@@ -8,6 +8,8 @@
 namespace mortise::mvcc {
 namespace {
 
+constexpr uint64_t kPieceScannedMax = 10'000;  // Versions looked at between two pauses.
+
 class Finder {
  public:
   Finder(const store::Reader& reader, int64_t previous, int64_t revision)
@@ -33,6 +35,8 @@ class Finder {
     if (!decode_revision(name, &revision, &tombstone) || !wire::decode_key_value(value, &kv)) {
       return corruption("a stored revision is malformed");
     }
+    ++scanned_;
+    if (revision.main > previous_) hash_.add(name, value);
     bool first_in_txn = remove_replaced_in_txn(kv.key, revision, tombstone);
     if (first_in_txn && revision.main > previous_ && kv.version != 1) {
       MORTISE_RETURN_IF_ERROR(remove_predecessor(kv.key, revision.main));
@@ -44,6 +48,8 @@ class Finder {
   }
   std::unique_ptr<Removal> take() { return std::exchange(removal_, new_removal()); }
   uint64_t pending() const { return removal_->versions; }
+  uint64_t scanned() const { return scanned_; }
+  const RowsHash& hash() const { return hash_; }
   Removal* removal() { return removal_.get(); }
 
  private:
@@ -106,26 +112,40 @@ class Finder {
   int64_t txn_main_ = -1;
   std::unordered_map<std::string, HistoryValue> txn_versions_;  // Of the txn at txn_main_.
   std::unique_ptr<Removal> removal_;
+  uint64_t scanned_ = 0;
+  RowsHash hash_;
 };
 
 }  // namespace
 
 Status find_removals(const store::Store& store, int64_t previous, int64_t revision,
                      const CompactionOptions& options,
-                     const std::function<void(std::unique_ptr<Removal>)>& emit, uint64_t* removed) {
-  *removed = 0;
+                     const std::function<void(std::unique_ptr<Removal>)>& emit,
+                     ScanResult* result) {
+  *result = ScanResult();
   MORTISE_ASSIGN_OR_RETURN(auto reader, store.reader());
+  MORTISE_ASSIGN_OR_RETURN(bool nothing, keeps_nothing(reader, revision));
+  if (nothing) {
+    result->hash.kept.emplace();
+    MORTISE_RETURN_IF_ERROR(
+        hash_rows_up_to(store, previous, options.pause, &*result->hash.kept));
+  }
   Finder finder(reader, previous, revision);
   MORTISE_RETURN_IF_ERROR(finder.open());
-  for (;;) {
+  for (uint64_t piece_began = 0;;) {
     MORTISE_ASSIGN_OR_RETURN(bool more, finder.step());
     if (!more) break;
-    if (finder.pending() < options.batch_versions_max) continue;
-    *removed += finder.pending();
-    emit(finder.take());
+    bool is_full = finder.pending() >= options.batch_versions_max;
+    if (!is_full && finder.scanned() - piece_began < kPieceScannedMax) continue;
+    piece_began = finder.scanned();
+    if (is_full) {
+      result->removed += finder.pending();
+      emit(finder.take());
+    }
     if (!options.pause()) return Status(StatusCode::kStopped, "compaction stopped");
   }
-  *removed += finder.pending();
+  result->removed += finder.pending();
+  result->hash.since = finder.hash();
   char finished[8];
   put_u64_be(finished, static_cast<uint64_t>(revision));
   Removal* last = finder.removal();

@@ -16,6 +16,7 @@
 #include <memory>
 
 #include "host/base/arena.h"
+#include "host/mvcc/compaction_hash.h"
 #include "host/mvcc/view.h"
 
 namespace mortise::mvcc {
@@ -35,11 +36,16 @@ struct CompactionOptions {
   std::function<bool()> pause;         // Between pieces; false to stop.
 };
 
+struct ScanResult {
+  uint64_t removed = 0;  // Versions.
+  ScanHash hash;
+};
+
 // Calls `emit` with pieces until all is said; the last piece also records that the compaction is
-// finished. `removed` counts versions. kStopped if pause() said so.
+// finished. kStopped if pause() said so.
 Status find_removals(const store::Store& store, int64_t previous, int64_t revision,
                      const CompactionOptions& options,
-                     const std::function<void(std::unique_ptr<Removal>)>& emit, uint64_t* removed);
+                     const std::function<void(std::unique_ptr<Removal>)>& emit, ScanResult* result);
 
 // The newest finished compaction; kNeverCompacted if there was none.
 Result<int64_t> finished_compaction(const store::Reader& reader);

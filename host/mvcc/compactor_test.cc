@@ -54,6 +54,7 @@ class Pair {
     ASSERT_TRUE(writer_.commit(++applied_, 1, &events).ok());
   }
   void compact(int64_t revision) {
+    model_hash_ = model_.compaction_hash(revision);
     ASSERT_TRUE(writer_.compact(revision).ok());
     ASSERT_TRUE(model_.compact(revision).ok());
     commit();
@@ -64,18 +65,23 @@ class Pair {
   // the process had been killed. True if it came to its end.
   bool remove(size_t pieces, size_t lost, uint64_t piece_versions, uint64_t* removed) {
     std::vector<std::unique_ptr<Removal>> emitted;
+    ScanResult scan;
     CompactionOptions options;
     options.batch_versions_max = piece_versions;
     options.pause = [&] { return emitted.size() < pieces; };
+    int64_t previous = finished();
     Status status = find_removals(
-        *store_.get(), finished(), model_.compacted(), options,
-        [&](std::unique_ptr<Removal> r) { emitted.push_back(std::move(r)); }, removed);
+        *store_.get(), previous, model_.compacted(), options,
+        [&](std::unique_ptr<Removal> r) { emitted.push_back(std::move(r)); }, &scan);
+    *removed = scan.removed;
     EXPECT_TRUE(status.ok() || status.code() == StatusCode::kStopped) << status.message();
     size_t committed = emitted.size() - std::min(lost, emitted.size());
     for (size_t i = 0; i < committed; ++i) {
       EXPECT_TRUE(store_.get()->commit(emitted[i]->batch, applied_, 1).ok());
     }
-    return status.ok() && committed == emitted.size();
+    if (!status.ok() || committed != emitted.size()) return false;
+    expect_compaction_hash(previous, &scan.hash);
+    return true;
   }
   uint64_t remove_all() {
     uint64_t removed = 0;
@@ -129,15 +135,30 @@ class Pair {
     expect_hashes();
     expect_reads();
   }
+  // From the start of a compaction that no other waited behind and that was not interrupted.
+  void watch_hash() { watches_hash_ = true; }
   Rows rows(store::Keyspace keyspace) const { return store_.rows(keyspace); }
   int64_t revision() const { return model_.revision(); }
 
  private:
+  void expect_compaction_hash(int64_t previous, ScanHash* hash) {
+    if (!watches_hash_) return;
+    if (!hash->kept) {
+      hash->kept.emplace();
+      ASSERT_TRUE(
+          hash_rows_up_to(*store_.get(), previous, [] { return true; }, &*hash->kept).ok());
+    }
+    EXPECT_EQ(join(*hash->kept, hash->since), model_hash_)
+        << "compacted " << model_.compacted() << " after " << previous;
+  }
+
   Model model_;
   TestStore store_;
   Writer writer_{store_.get(), [](int64_t) { return false; }, [] { return false; }};
   pb::TxnRequest txn_;
   uint64_t applied_ = 0;
+  bool watches_hash_ = false;
+  uint32_t model_hash_ = 0;
 };
 
 // Every kind of history: overwritten, deleted, made again, several changes in one txn.
@@ -199,6 +220,7 @@ TEST(Compactor, StoppedAtEveryPieceItStillEnds) {
 
 TEST(Compactor, AtEveryRevisionInTurn) {
   Pair pair;
+  pair.watch_hash();
   write_history(&pair);
   for (int64_t r = 0; r <= pair.revision(); ++r) {
     pair.compact(r);
@@ -212,6 +234,7 @@ TEST(Compactor, AtEveryRevisionInTurn) {
 TEST(Compactor, AtEveryRevisionFromTheStart) {
   for (int64_t r = 2; r <= 22; ++r) {
     Pair pair;
+    pair.watch_hash();
     write_history(&pair);
     pair.compact(r);
     pair.remove_all();
@@ -280,6 +303,64 @@ TEST(Compactor, TxnThatPutsAndDeletesAKeyCountsEachVersionOnce) {
   EXPECT_EQ(pair.rows(store::kRevisions).size(), 1u);
   EXPECT_EQ(pair.rows(store::kKeyHistory).size(), 1u);
   pair.expect_all();
+}
+
+TEST(CompactionHash, IsThatOfTheHistoryBeforeRowsGo) {
+  for (int64_t step : {2, 3, 7}) {
+    Pair pair;
+    pair.watch_hash();
+    for (int round = 0; round < 3; ++round) {
+      int64_t from = pair.revision();
+      write_history(&pair);
+      for (int64_t r = from + 1; r <= pair.revision(); r += step) {
+        pair.compact(r);
+        pair.remove_all();
+        ASSERT_FALSE(HasFailure()) << "step " << step;
+      }
+    }
+  }
+}
+
+TEST(CompactionHash, WhereNoKeyIsLeftCoversAllThatTheLastCompactionLeft) {
+  Pair pair;
+  pair.watch_hash();
+  pair.put("a");  // 2
+  pair.put("b");  // 3
+  pair.commit();
+  pair.compact(3);
+  pair.remove_all();
+  pair.del("a", "c");  // 4
+  pair.put("x");       // 5
+  pair.del("x");       // 6
+  pair.commit();
+  for (int64_t r : {4, 5, 6}) {
+    pair.compact(r);
+    pair.remove_all();
+  }
+  pair.put("y");  // 7
+  pair.del("y");  // 8
+  pair.del("no such key");
+  pair.put("z");  // 9
+  pair.del("z");  // 10
+  pair.put("z");  // 11
+  pair.commit();
+  pair.compact(7);
+  pair.remove_all();
+  pair.compact(10);
+  pair.remove_all();
+  pair.expect_all();
+}
+
+TEST(PastHashes, KeepsTheNewest) {
+  PastHashes hashes;
+  for (int64_t r : {3, 1, 2}) hashes.add({static_cast<uint32_t>(r * 100), r - 1, r});
+  EXPECT_EQ(hashes.find(2)->hash, 200u);
+  EXPECT_EQ(hashes.find(2)->compact_revision, 1);
+  for (int64_t r = 4; r <= 11; ++r) hashes.add({0, r - 1, r});
+  EXPECT_FALSE(hashes.find(1).has_value());
+  EXPECT_TRUE(hashes.find(2).has_value());
+  EXPECT_TRUE(hashes.find(11).has_value());
+  EXPECT_FALSE(hashes.find(12).has_value());
 }
 
 // Where nothing lives at the revision, etcd has no set of revisions to keep and skips none.

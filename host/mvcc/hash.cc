@@ -7,8 +7,6 @@
 namespace mortise::mvcc {
 namespace {
 
-constexpr std::string_view kBucketName = "key";  // etcd's name of the history, hashed first.
-
 // Answers, for versions at or below the compacted revision: is it the newest of its key at
 // `revision`? So the hash does not depend on whether the rows of the others are already gone.
 class Keeper {
@@ -69,7 +67,7 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
     return Status();
   }
   if (revision < 0) {
-    result->hash = crc32c(0, kBucketName);  // Nothing is that old.
+    result->hash = crc32c(0, kHistoryBucket);  // Nothing is that old.
     return Status();
   }
   MORTISE_ASSIGN_OR_RETURN(auto cursor,
@@ -79,7 +77,7 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
   bool any = true;
   if (state.compacted >= 0) MORTISE_RETURN_IF_ERROR(any_key(view, result->hash_revision, &any));
   Keeper keeper(view, any ? result->hash_revision : state.compacted);
-  uint32_t crc = crc32c(0, kBucketName);
+  uint32_t crc = crc32c(0, kHistoryBucket);
   std::string_view name, value;
   while (cursor.next(&name, &value)) {
     Revision at;

@@ -7,6 +7,8 @@
 
 namespace mortise::mvcc {
 
+constexpr std::string_view kHistoryBucket = "key";  // etcd's name of the history, hashed first.
+
 struct HashKvResult {
   RpcStatus rpc;  // kCompacted or kFutureRevision.
   uint32_t hash = 0;

@@ -305,6 +305,27 @@ uint32_t Model::hash_kv(int64_t revision) const {
   return crc;
 }
 
+uint32_t Model::compaction_hash(int64_t revision) const {
+  std::set<std::pair<int64_t, int64_t>> keep;
+  for (const auto& [key, places] : by_key_) {
+    const Version* newest = nullptr;
+    for (size_t place : places) {
+      if (log_[place].main <= revision) newest = &log_[place];
+    }
+    if (newest == nullptr || (newest->tombstone && newest->main != revision)) continue;
+    keep.insert({newest->main, newest->sub});
+  }
+  uint32_t crc = crc32c(0, "key");
+  for (const Version* v : kept()) {
+    if (v->main > revision) continue;
+    if (v->main <= compacted_ && !keep.empty() && !keep.contains({v->main, v->sub})) continue;
+    if (v->main == compacted_ && v->tombstone) continue;
+    crc = crc32c(crc, revision_name(*v));
+    crc = crc32c(crc, v->kv.SerializeAsString());
+  }
+  return crc;
+}
+
 Rows Model::revision_rows() const {
   Rows rows;
   for (const Version* v : kept()) rows[revision_name(*v)] = v->kv.SerializeAsString();

@@ -47,6 +47,8 @@ class Model {
 
   // HashKV at a revision that is kept.
   uint32_t hash_kv(int64_t revision) const;
+  // The hash that a compaction at `revision` would leave if it came now.
+  uint32_t compaction_hash(int64_t revision) const;
   // Rows of a store whose compactions are finished.
   Rows revision_rows() const;
   Rows history_rows() const;

@@ -10,7 +10,7 @@ CompactionRunner::~CompactionRunner() { stop(); }
 
 void CompactionRunner::start(int64_t finished, int64_t compacted) {
   finished_ = finished;
-  wanted_ = compacted;
+  if (compacted > finished) wanted_.push_back({compacted, false});
   thread_ = std::thread([this] { run(); });
 }
 
@@ -28,7 +28,11 @@ void CompactionRunner::stop() {
 
 void CompactionRunner::schedule(int64_t revision) {
   std::lock_guard lock(mutex_);
-  wanted_ = std::max(wanted_, revision);
+  if (wanted_.size() < kWaitingMax) {
+    wanted_.push_back({revision, true});
+  } else {
+    wanted_.back() = {revision, false};
+  }
   wake_.notify_all();
 }
 
@@ -45,24 +49,25 @@ void CompactionRunner::when_finished(int64_t revision, std::function<void(bool)>
 
 void CompactionRunner::run() {
   for (;;) {
-    int64_t revision;
+    Wanted wanted;
     {
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stopping_ || wanted_ > finished_; });
+      wake_.wait(lock, [&] { return stopping_ || !wanted_.empty(); });
       if (stopping_) return;
-      revision = wanted_;
+      wanted = wanted_.front();
+      wanted_.pop_front();
     }
-    Status status = compact(revision);
+    Status status = compact(wanted);
     if (status.code() == StatusCode::kStopped) return;
     if (!status.ok()) {
       options_.on_failed(status);
       return;
     }
-    report(revision);
+    report(wanted.revision);
   }
 }
 
-Status CompactionRunner::compact(int64_t revision) {
+Status CompactionRunner::compact(Wanted wanted) {
   auto started = std::chrono::steady_clock::now();
   mvcc::CompactionOptions options;
   options.batch_versions_max = options_.batch_versions_max;
@@ -70,13 +75,24 @@ Status CompactionRunner::compact(int64_t revision) {
     std::unique_lock lock(mutex_);
     return !wake_.wait_for(lock, options_.pause, [&] { return stopping_; });
   };
-  uint64_t removed = 0;
+  mvcc::ScanResult scan;
   MORTISE_RETURN_IF_ERROR(mvcc::find_removals(
-      *store_, finished_, revision, options,
-      [&](std::unique_ptr<mvcc::Removal> removal) { loop_->remove(std::move(removal)); },
-      &removed));
+      *store_, finished_, wanted.revision, options,
+      [&](std::unique_ptr<mvcc::Removal> removal) { loop_->remove(std::move(removal)); }, &scan));
   loop_->wait_removed();
-  options_.on_finished(revision, removed, std::chrono::steady_clock::now() - started);
+  if (!scan.hash.kept) {
+    scan.hash.kept.emplace();
+    MORTISE_RETURN_IF_ERROR(
+        mvcc::hash_rows_up_to(*store_, finished_, options.pause, &*scan.hash.kept));
+  }
+  FinishedCompaction finished;
+  finished.hash = {mvcc::join(*scan.hash.kept, scan.hash.since), finished_, wanted.revision};
+  finished.is_hashed = wanted.is_hashed;
+  finished.versions = scan.removed;
+  finished.took = std::chrono::steady_clock::now() - started;
+  // HashKV at 0 asks for the newest revision, never for a compaction at 0.
+  if (wanted.is_hashed && wanted.revision > 0) hashes_.add(finished.hash);
+  options_.on_finished(finished);
   return Status();
 }
 

@@ -1,8 +1,9 @@
 // Runs compactions one after another on a thread of its own, and takes up one that a stop
-// interrupted.
+// interrupted. Each leaves the hash of the history that it saw, as etcd's do.
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -13,12 +14,18 @@
 
 namespace mortise::server {
 
+struct FinishedCompaction {
+  mvcc::PastHash hash;
+  bool is_hashed = true;  // Not if an earlier one was interrupted or skipped.
+  uint64_t versions = 0;  // Removed.
+  std::chrono::nanoseconds took{};
+};
+
 struct CompactionRunnerOptions {
   uint64_t batch_versions_max = 1000;
   std::chrono::nanoseconds pause{std::chrono::milliseconds(10)};
-  // A compaction has removed its rows.
-  std::function<void(int64_t revision, uint64_t versions, std::chrono::nanoseconds took)>
-      on_finished;
+  // Its rows are gone, and HashKV knows its hash if there is one.
+  std::function<void(const FinishedCompaction&)> on_finished;
   std::function<void(const Status&)> on_failed;
 };
 
@@ -30,14 +37,22 @@ class CompactionRunner {
   // `finished` and `compacted` as the store has them.
   void start(int64_t finished, int64_t compacted);
   void stop();
-  // Removes what the compaction at `revision` makes superfluous. From the apply thread.
+  // Removes what the compaction at `revision` makes superfluous. From the apply thread. If many
+  // wait already, those in between are left out: they have no hash then.
   void schedule(int64_t revision);
   // Calls `done` once the rows of the compaction at `revision` are gone, or with false at a stop.
   void when_finished(int64_t revision, std::function<void(bool)> done);
+  const mvcc::PastHashes& hashes() const { return hashes_; }
 
  private:
+  struct Wanted {
+    int64_t revision;
+    bool is_hashed;
+  };
+  static constexpr size_t kWaitingMax = mvcc::PastHashes::kHashesMax;
+
   void run();
-  Status compact(int64_t revision);
+  Status compact(Wanted wanted);
   void report(int64_t finished);
 
   store::Store* store_;
@@ -46,9 +61,10 @@ class CompactionRunner {
   std::mutex mutex_;
   std::condition_variable wake_;
   int64_t finished_ = mvcc::kNeverCompacted;
-  int64_t wanted_ = mvcc::kNeverCompacted;
+  std::deque<Wanted> wanted_;  // Ascending.
   std::multimap<int64_t, std::function<void(bool)>> waiting_;
   bool stopping_ = false;
+  mvcc::PastHashes hashes_;
   std::thread thread_;
 };
 

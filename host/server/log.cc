@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <cstdio>
 #include <ctime>
 
@@ -152,6 +153,21 @@ std::string json_line(Level level, std::string_view ts, std::string_view caller,
   append_json_text(&out, message);
   append_fields(&out, fields, true);
   return out + "}";
+}
+
+std::string bytes_text(uint64_t bytes) {
+  static constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB", "EB"};
+  if (bytes < 10) return std::to_string(bytes) + " B";
+  size_t unit = 0;
+  double scale = 1;
+  while (static_cast<double>(bytes) >= scale * 1000) {
+    scale *= 1000;
+    ++unit;
+  }
+  double value = std::floor(static_cast<double>(bytes) / scale * 10 + 0.5) / 10;
+  char text[32];
+  std::snprintf(text, sizeof text, value < 10 ? "%.1f %s" : "%.0f %s", value, kUnits[unit]);
+  return text;
 }
 
 std::string duration_text(std::chrono::nanoseconds d) { return config::format_duration(d); }

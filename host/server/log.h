@@ -81,5 +81,7 @@ std::string json_line(Level level, std::string_view ts, std::string_view caller,
 
 // "1m0s", "100ms": as Go prints durations, which is how etcd's log shows them.
 std::string duration_text(std::chrono::nanoseconds d);
+// "82 kB", "1.2 GB": sizes as etcd's log shows them, in powers of 1000.
+std::string bytes_text(uint64_t bytes);
 
 }  // namespace mortise::server

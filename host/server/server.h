@@ -49,6 +49,9 @@ class Server : public api::Node {
                std::unique_ptr<apply::Waiter> waiter) override;
   RpcStatus check_linearizable() const override;
   void when_compacted(int64_t revision, std::function<void(bool)> done) override;
+  std::optional<mvcc::PastHash> past_hash(int64_t revision) const override {
+    return compaction_->hashes().find(revision);
+  }
   void reclaim(std::function<void(Status)> done) override;
   bool run_long(std::function<void()> task) override { return long_reads_.post(std::move(task)); }
   int64_t revision() const override { return revision_.load(std::memory_order_acquire); }

@@ -82,16 +82,25 @@ void Server::make_compaction() {
   compaction.batch_versions_max = config_.compaction_batch_limit;
   compaction.pause = config_.compaction_sleep_interval;
   compaction.on_failed = [this](const Status& status) { fail("a compaction failed", status); };
-  compaction.on_finished = [this](int64_t revision, uint64_t versions,
-                                  std::chrono::nanoseconds took) {
-    Fields fields{{"compact-revision", revision},
-                  {"took", duration_text(took)},
-                  {"number-of-keys-compacted", versions}};
+  compaction.on_finished = [this](const FinishedCompaction& finished) {
+    Fields fields{{"compact-revision", finished.hash.revision},
+                  {"took", duration_text(finished.took)},
+                  {"number-of-keys-compacted", finished.versions},
+                  {"hash", static_cast<uint64_t>(finished.hash.hash)}};
     if (auto size = store_->size(); size.ok()) {
       fields.emplace_back("current-db-size-bytes", size->allocated_bytes);
+      fields.emplace_back("current-db-size", bytes_text(size->allocated_bytes));
       fields.emplace_back("current-db-size-in-use-bytes", size->in_use_bytes);
+      fields.emplace_back("current-db-size-in-use", bytes_text(size->in_use_bytes));
     }
     log_->info("finished scheduled compaction", fields);
+    if (!finished.is_hashed) {
+      log_->info("previous compaction was interrupted, skip storing compaction hash value");
+      return;
+    }
+    log_->info("storing new hash", {{"hash", static_cast<uint64_t>(finished.hash.hash)},
+                                    {"revision", finished.hash.revision},
+                                    {"compact-revision", finished.hash.compact_revision}});
   };
   compaction_ =
       std::make_unique<CompactionRunner>(store_.get(), apply_loop_.get(), std::move(compaction));

@@ -234,6 +234,7 @@ Op Generator::compaction() {
   // The oracle may refuse it: this is a guess that makes for interesting revisions, no more.
   if (request.revision() > compacted_ && request.revision() <= revision_)
     compacted_ = request.revision();
+  compactions_.push_back(request.revision());
   Op op = make_op(OpKind::kCompact, request);
   if (watches_.empty()) return op;
   // A watcher that is behind gets either its events or a cancellation, as it happens; so none may
@@ -244,7 +245,13 @@ Op Generator::compaction() {
 
 Op Generator::hash_kv() {
   HashKVRequest request;
-  if (chance(60)) request.set_revision(revision());
+  // Compactions leave hashes that are asked for by their revision, some of them gone since.
+  if (chance(40) && !compactions_.empty()) {
+    size_t back = std::min<size_t>(below(14), compactions_.size() - 1);
+    request.set_revision(compactions_[compactions_.size() - 1 - back]);
+  } else if (chance(60)) {
+    request.set_revision(revision());
+  }
   return make_op(OpKind::kHashKv, request);
 }
 

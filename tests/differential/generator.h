@@ -51,6 +51,7 @@ class Generator {
   Oracle oracle_;
   int64_t revision_ = 1;
   int64_t compacted_ = 0;
+  std::vector<int64_t> compactions_;  // Revisions that were asked for.
   int64_t next_watch_ = 1;
   std::vector<int64_t> watches_;
   std::vector<std::string> keys_;
