@@ -33,6 +33,7 @@ void lease_time_to_live(Call call) {
   etcdserverpb::LeaseTimeToLiveResponse response;
   response.set_id(request.id());
   auto info = context.lessor->info(request.id());
+  if (info && !info->is_primary) return call.fail(rpc_errors::kLeaderChanged);
   response.set_ttl(info ? info->remaining_ttl : -1);
   response.set_grantedttl(info ? info->granted_ttl : 0);
   if (info && request.keys()) {
@@ -55,8 +56,9 @@ void lease_leases(Call call) {
 
 namespace {
 
-// Answers keep-alives in the order they came. One that waits for the end of an expired lease holds
-// up those behind it, as in etcd; the client's window bounds how many wait.
+// Answers keep-alives in the order they came. One that waits for the end of an expired lease, or
+// for the log to forget a checkpoint, holds up those behind it, as in etcd; the client's window
+// bounds how many wait.
 class KeepAliveStream : public rpc::ServerStream,
                         public std::enable_shared_from_this<KeepAliveStream> {
  public:
@@ -73,9 +75,14 @@ class KeepAliveStream : public rpc::ServerStream,
   void on_message(rpc::Payload message) override {
     std::unique_lock lock(mutex_);
     if (ended_) return;
-    etcdserverpb::LeaseKeepAliveRequest request;
-    if (!parse(message.view(), &request)) return end(lock, rpc_errors::kMalformed);
-    waiting_.push_back({request.id(), message.view().size() + kMessageCost});
+    Request request{0, message.view().size() + kMessageCost};
+    wire::FieldReader reader(message.view());
+    wire::Field f;
+    while (reader.next(&f)) {
+      if (f.is_varint(1)) request.id = static_cast<int64_t>(f.varint);
+    }
+    if (reader.failed()) return end(lock, rpc_errors::kMalformed);
+    waiting_.push_back(request);
     pump(lock);
   }
   void on_half_close() override {
@@ -109,28 +116,48 @@ class KeepAliveStream : public rpc::ServerStream,
       int64_t ttl = 0;
       RpcStatus linearizable = context_.node->check_linearizable();
       if (!linearizable.ok()) return end(lock, linearizable);
-      auto renewal = context_.lessor->renew(request.id, &ttl,
-                                            [self = shared_from_this()] { self->unblock(); });
-      if (renewal == lease::Lessor::Renewal::kExpired) {
+      using Renewal = lease::Lessor::Renewal;
+      Renewal renewal = context_.lessor->renew(request.id, &ttl,
+                                               [self = shared_from_this()] { self->unblock(); });
+      if (renewal == Renewal::kNotPrimary) return end(lock, rpc_errors::kNoLeader);
+      if (renewal == Renewal::kExpired || renewal == Renewal::kCheckpointed) {
         blocked_ = true;
+        if (renewal == Renewal::kCheckpointed) forget_checkpoint(request.id, lock);
         return;
       }
       waiting_.pop_front();
-      answer(request, revision, renewal == lease::Lessor::Renewal::kRenewed ? ttl : 0);
+      answer(request, revision, renewal == Renewal::kRenewed ? ttl : 0);
     }
     if (!ended_ && half_closed_ && waiting_.empty()) end(lock, RpcStatus());
   }
+  // Otherwise a restart would give the lease the time of the checkpoint, less than its client was
+  // told.
+  void forget_checkpoint(int64_t id, std::unique_lock<std::mutex>& lock) {
+    class Forgotten : public apply::Waiter {
+     public:
+      explicit Forgotten(std::shared_ptr<KeepAliveStream> stream) : stream_(std::move(stream)) {}
+      void complete(apply::ApplyResult result) override { stream_->unblock(result.rpc); }
+
+     private:
+      std::shared_ptr<KeepAliveStream> stream_;
+    };
+    // It may be completed at once.
+    lock.unlock();
+    context_.node->propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints({{id, 0, 0}}),
+                           std::make_unique<Forgotten>(shared_from_this()));
+  }
   void answer(const Request& request, int64_t revision, int64_t ttl) {
-    etcdserverpb::LeaseKeepAliveResponse response;
-    response.set_id(request.id);
-    response.set_ttl(ttl);
-    ByteBuffer bytes = respond(context_, revision, response.SerializeAsString());
+    std::string body;
+    wire::append_varint_field(&body, 2, static_cast<uint64_t>(request.id));
+    wire::append_varint_field(&body, 3, static_cast<uint64_t>(ttl));
+    ByteBuffer bytes = respond(context_, revision, body);
     credit_ -= static_cast<int64_t>(bytes.size());
     client_.send(std::move(bytes));
     client_.grant(request.bytes - kMessageCost);
   }
-  void unblock() {
+  void unblock(const RpcStatus& status = RpcStatus()) {
     std::unique_lock lock(mutex_);
+    if (!status.ok()) return end(lock, status);
     blocked_ = false;
     pump(lock);
   }

@@ -94,6 +94,7 @@ Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyRe
     case wire::kRaftCompaction: return apply_compaction(request.request, result);
     case wire::kRaftLeaseGrant: return apply_lease_grant(request.request, result);
     case wire::kRaftLeaseRevoke: return apply_lease_revoke(request.request, result);
+    case wire::kRaftLeaseCheckpoint: return apply_lease_checkpoint(request.request);
     case wire::kRaftAlarm: return apply_alarm(request.request, result);
     case wire::kRaftClusterVersionSet: return apply_cluster_version(request.request);
     case wire::kRaftClusterMemberAttrSet: return apply_member_attributes(request.request);

@@ -86,6 +86,7 @@ class Applier {
   Status apply_compaction(std::string_view request, ApplyResult* result);
   Status apply_lease_grant(std::string_view request, ApplyResult* result);
   Status apply_lease_revoke(std::string_view request, ApplyResult* result);
+  Status apply_lease_checkpoint(std::string_view request);
   Status apply_alarm(std::string_view request, ApplyResult* result);
   Status apply_cluster_version(std::string_view request);
   Status apply_member_attributes(std::string_view request);

@@ -152,13 +152,13 @@ class Node {
     mvcc::CompactionOptions options;
     options.batch_versions_max = 3;
     options.pause = [] { return true; };
-    uint64_t removed;
+    mvcc::ScanResult scan;
     std::vector<std::unique_ptr<mvcc::Removal>> pieces;
     ASSERT_TRUE(mvcc::find_removals(
                     *store_.get(), mvcc::finished_compaction(reader).value(),
                     parts_->applier.visible().compacted, options,
                     [&](std::unique_ptr<mvcc::Removal> r) { pieces.push_back(std::move(r)); },
-                    &removed)
+                    &scan)
                     .ok());
     for (auto& piece : pieces) ASSERT_TRUE(parts_->applier.remove(*piece).ok());
   }
@@ -185,7 +185,7 @@ class Node {
  private:
   struct Parts {
     explicit Parts(Node* node)
-        : lessor(2, [] { return lease::Clock::time_point(); }),
+        : lessor({2, false, [] { return lease::Clock::time_point(); }}),
           cluster(1, 5),
           applier(node->store_.get(), &lessor, &cluster, &alarms, &waiters, node->hooks()) {}
     lease::Lessor lessor;
@@ -386,6 +386,61 @@ TEST(Applier, LeasesAreGrantedAndRevokedWithTheirKeysInOneRevision) {
   EXPECT_FALSE(node.lessor().exists(7));
 }
 
+TEST(Applier, LeasesOfOneBatchAreEachRevokedWithWhatHangsOnThem) {
+  Log log;
+  Node node;
+  for (int64_t id : {1, 2, 3}) log.grant(id, 60);
+  log.put("stored", "1", 1);
+  log.put("moved", "1", 2);
+  log.put("gone", "1", 3);
+  node.apply(log);
+  // All of this is one batch.
+  log.put("new", "1", 1);
+  log.put("moved", "1", 1);
+  log.put("stored", "1");
+  log.del("gone");
+  log.put("late", "1", 3);
+  uint64_t first = log.revoke(1), second = log.revoke(2), third = log.revoke(3);
+  for (uint64_t id : {first, second, third}) node.wait_for(id);
+  node.apply(log);
+  EXPECT_EQ(node.result(first).revision, 10);
+  EXPECT_EQ(node.result(second).revision, 10) << "a lease without keys takes no revision";
+  EXPECT_EQ(node.result(third).revision, 11);
+  Rows revisions = node.rows(store::kRevisions);
+  EXPECT_TRUE(revisions.contains(mvcc::encode_revision({10, 1}, true)));
+  EXPECT_FALSE(revisions.contains(mvcc::encode_revision({10, 2}, true)));
+  EXPECT_TRUE(revisions.contains(mvcc::encode_revision({11, 0}, true)));
+  EXPECT_EQ(node.rows(store::kCurrent).size(), 1u);
+  EXPECT_TRUE(node.rows(store::kLeaseKeys).empty());
+  EXPECT_TRUE(node.rows(store::kLeases).empty());
+}
+
+TEST(Applier, CheckpointsOfLeasesAreStored) {
+  Log log;
+  Node node;
+  log.grant(7, 600);
+  log.grant(8, 600);
+  pb::LeaseCheckpointRequest request;
+  for (auto [id, left] : {std::pair(7, 41), std::pair(8, 42), std::pair(404, 43)}) {
+    auto* checkpoint = request.add_checkpoints();
+    checkpoint->set_id(id);
+    checkpoint->set_remaining_ttl(left);
+  }
+  log.add(wire::kRaftLeaseCheckpoint, request);
+  request.Clear();
+  request.add_checkpoints()->set_id(8);  // As before a renewal.
+  log.add(wire::kRaftLeaseCheckpoint, request);
+  node.apply(log);
+  EXPECT_EQ(node.rows(store::kLeases).size(), 2u);
+  for (int round = 0; round < 2; ++round) {
+    node.lessor().promote(std::chrono::milliseconds(0));
+    EXPECT_EQ(node.lessor().info(7)->remaining_ttl, 41);
+    EXPECT_EQ(node.lessor().info(7)->granted_ttl, 600);
+    EXPECT_EQ(node.lessor().info(8)->remaining_ttl, 600);
+    node.restart();
+  }
+}
+
 TEST(Applier, ClusterVersionAndAttributesAreKept) {
   Log log;
   Node node;
@@ -463,7 +518,7 @@ TEST(Applier, RequestsOfUnknownKindsTakeTheirPlaceInTheLog) {
   uint64_t id = log.add(777, pb::PutRequest());
   EXPECT_EQ(node.error(log, id), "etcdserver: request is not implemented");
   log.add(raft::EntryType::kNormal, "");
-  log.add(raft::EntryType::kNormal, wire::encode_raft_request(1, wire::kRaftLeaseCheckpoint, "x"));
+  log.add(raft::EntryType::kNormal, wire::encode_raft_request(1, wire::kRaftDowngradeInfoSet, "x"));
   log.put("b");
   node.apply(log);
   EXPECT_EQ(node.applier().applied_index(), 5u);

@@ -15,7 +15,7 @@ Status Applier::apply_lease_grant(std::string_view request, ApplyResult* result)
   result->rpc = lessor_->check_grant(id, ttl, &granted);
   if (!result->rpc.ok()) return Status();
   lessor_->grant(id, granted);
-  writer_.put_row(store::kLeases, lease::lease_row(id), lease::encode_lease(id, granted));
+  writer_.put_row(store::kLeases, lease::lease_row(id), lease::encode_lease({id, granted}));
   std::string body;
   wire::append_varint_field(&body, 2, static_cast<uint64_t>(id));
   wire::append_varint_field(&body, 3, static_cast<uint64_t>(granted));
@@ -39,6 +39,19 @@ Status Applier::apply_lease_revoke(std::string_view request, ApplyResult* result
   MORTISE_RETURN_IF_ERROR(writer_.revoke_lease(id, &outcome));
   result->revision = outcome.revision;
   for (auto& waiter : lessor_->revoke(id)) revoked_.push_back(std::move(waiter));
+  return Status();
+}
+
+// Leases that are gone by now are passed over.
+Status Applier::apply_lease_checkpoint(std::string_view request) {
+  std::vector<lease::LeaseRecord> checkpoints;
+  if (!lease::decode_checkpoints(request, &checkpoints))
+    return corruption("a logged lease checkpoint is malformed");
+  for (const lease::LeaseRecord& checkpoint : checkpoints) {
+    auto stored = lessor_->checkpoint(checkpoint.id, checkpoint.remaining_ttl);
+    if (!stored) continue;
+    writer_.put_row(store::kLeases, lease::lease_row(stored->id), lease::encode_lease(*stored));
+  }
   return Status();
 }
 

@@ -318,8 +318,9 @@ class Parser {
     config.enable_grpc_gateway = values_.flag("enable-grpc-gateway");
     config.unsafe_no_fsync = values_.flag("unsafe-no-fsync");
     config.auto_compaction_mode = values_.text("auto-compaction-mode");
-    config.auto_compaction_retention = values_.text("auto-compaction-retention");
-    if (config.auto_compaction_retention.empty()) config.auto_compaction_retention = "0";
+    auto retention =
+        parse_retention(config.auto_compaction_mode, values_.text("auto-compaction-retention"));
+    if (retention.ok()) config.auto_compaction_retention = *retention;
     config.v2_deprecation = "write-only";
   }
 

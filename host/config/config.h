@@ -88,10 +88,10 @@ struct Config {
   bool enable_grpc_gateway = true;
   bool unsafe_no_fsync = false;
 
-  // As given, for the log line of the start.
-  std::string auto_compaction_mode;
-  std::string auto_compaction_retention;
-  std::string v2_deprecation;
+  std::string auto_compaction_mode;  // periodic or revision
+  // History to keep: nanoseconds or revisions, as the mode says. 0: nothing is compacted by itself.
+  int64_t auto_compaction_retention = 0;
+  std::string v2_deprecation;  // As given, for the log line of the start.
 
   // Plugins
   PluginSpec backend;

@@ -41,7 +41,6 @@ TEST(ConfigFile, SampleIsRefusedForWhatItAsks) {
   EXPECT_THAT(error, HasSubstr("--enable-pprof is not supported yet"));
   EXPECT_THAT(error, HasSubstr("--cipher-suites is not supported yet"));
   EXPECT_THAT(error, HasSubstr("--tls-max-version is not supported yet"));
-  EXPECT_THAT(error, HasSubstr("--auto-compaction-retention=1 is not supported yet"));
   EXPECT_EQ(outcome.config.log_level, "debug");
 }
 

@@ -363,6 +363,10 @@ TEST(Validation, Texts) {
       {{"--auto-compaction-mode=x"}, "unknown auto-compaction-mode \"x\""},
       {{"--auto-compaction-retention=x"},
        "error parsing CompactionRetention: time: invalid duration \"x\""},
+      {{"--auto-compaction-retention=-1h"},
+       "--auto-compaction-retention must be >=0 (set to -1h0m0s)"},
+      {{"--auto-compaction-retention=9000000"},
+       "error parsing CompactionRetention: more hours than can be counted"},
       {{"--feature-gates=LeaseCheckpointPersist=true"},
        "enabling feature gate LeaseCheckpointPersist requires enabling feature gate "
        "LeaseCheckpoint"},
@@ -518,13 +522,6 @@ TEST(NotYet, Values) {
       {{"--feature-gates=CompactHashCheck=true"},
        "--feature-gates=CompactHashCheck=true is not supported yet: the gate has no effect in this "
        "version"},
-      {{"--auto-compaction-retention=1h"},
-       "--auto-compaction-retention=1h is not supported yet: automatic compaction is not run in "
-       "this version"},
-      {{"--auto-compaction-mode=revision", "--auto-compaction-retention=1000"},
-       "--auto-compaction-retention=1000 is not supported yet: automatic compaction is not run in "
-       "this "
-       "version"},
       {{"--log-outputs=systemd/journal"},
        "--log-outputs=systemd/journal is not supported yet: the journal is not written to in this "
        "version"},
@@ -540,8 +537,6 @@ TEST(NotYet, AcceptedValues) {
       {"--feature-gates=FastLeaseKeepAlive=false,TxnModeWriteWithSharedBuffer=false"},
       {"--feature-gates=AllBeta=true"},
       {"--feature-gates=CompactHashCheck=false,AllBeta=false"},
-      {"--auto-compaction-mode=revision"},
-      {"--auto-compaction-retention=0h"},
       {"--enable-grpc-gateway=false"},
       {"--backend-bbolt-freelist-type="},
       {"--cors=*", "--host-whitelist="},
@@ -563,6 +558,30 @@ TEST(Gates, ExplicitValueWinsOverGroups) {
   EXPECT_EQ(gates.size(), 9u);
   EXPECT_THAT(verify_error(run({"--feature-gates=AllAlpha=true"})),
               HasSubstr("PriorityRequest=true"));
+}
+
+// --- automatic compaction ---
+
+TEST(AutoCompaction, RetentionIsHoursRevisionsOrADuration) {
+  const struct {
+    Strings flags;
+    int64_t retention;
+  } kTests[] = {
+      {{}, 0},
+      {{"--auto-compaction-retention="}, 0},
+      {{"--auto-compaction-retention=0h"}, 0},
+      {{"--auto-compaction-retention=2"}, 7200'000'000'000},
+      {{"--auto-compaction-retention=010"}, 36000'000'000'000},
+      {{"--auto-compaction-retention=1h30m"}, 5400'000'000'000},
+      {{"--auto-compaction-retention=250ms"}, 250'000'000},
+      {{"--auto-compaction-mode=revision", "--auto-compaction-retention=1000"}, 1000},
+      {{"--auto-compaction-mode=revision", "--auto-compaction-retention=1us"}, 1000},
+  };
+  for (const auto& test : kTests) {
+    const ParseOutcome outcome = run(test.flags);
+    EXPECT_EQ(outcome.action, Action::kRun) << verify_error(outcome);
+    EXPECT_EQ(outcome.config.auto_compaction_retention, test.retention);
+  }
 }
 
 // --- plugins ---

@@ -18,13 +18,15 @@ struct Gate {
 
 // InitialCorruptCheck compares a starting member with its peers; the only member of a cluster has
 // none, so turning it on does all that it can do. FastLeaseKeepAlive and
-// TxnModeWriteWithSharedBuffer choose between two ways to one result, so both values hold.
+// TxnModeWriteWithSharedBuffer choose between two ways to one result, so both values hold. A
+// checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in etcd from
+// 3.6 on.
 constexpr Gate kGates[] = {
     {"CompactHashCheck", false, Stage::kAlpha, false},
     {"FastLeaseKeepAlive", true, Stage::kBeta, true},
     {"InitialCorruptCheck", false, Stage::kAlpha, true},
-    {"LeaseCheckpoint", false, Stage::kAlpha, false},
-    {"LeaseCheckpointPersist", false, Stage::kAlpha, false},
+    {"LeaseCheckpoint", false, Stage::kAlpha, true},
+    {"LeaseCheckpointPersist", false, Stage::kAlpha, true},
     {"PriorityRequest", false, Stage::kAlpha, false},
     {"SetMemberLocalAddr", false, Stage::kAlpha, false},
     {"StopGRPCServiceOnDefrag", false, Stage::kAlpha, false},

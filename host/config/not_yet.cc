@@ -23,13 +23,6 @@ void refuse(const Values& values, std::string_view name, const std::string& valu
                     " is not supported yet: " + std::string(reason));
 }
 
-bool is_zero_retention(const std::string& text) {
-  if (text.empty()) return true;
-  if (const auto count = parse_uint(text); count.ok()) return count.value() == 0;
-  const auto duration = parse_duration(text);
-  return duration.ok() && duration.value().count() == 0;
-}
-
 // The names in name=url,name=url.
 std::set<std::string> member_names(const std::string& initial_cluster) {
   std::set<std::string> names;
@@ -64,11 +57,6 @@ void refuse_values(const Values& values, StringList& refused) {
     refuse(values, "initial-cluster", cluster, kOneMember, refused);
   if (values.text("initial-cluster-state") == "existing") {
     refuse(values, "initial-cluster-state", "existing", kOneMember, refused);
-  }
-  const std::string& retention = values.text("auto-compaction-retention");
-  if (!is_zero_retention(retention)) {
-    refuse(values, "auto-compaction-retention", retention,
-           "automatic compaction is not run in this version", refused);
   }
   const auto& outputs = values.get<StringList>("log-outputs");
   if (std::find(outputs.begin(), outputs.end(), "systemd/journal") != outputs.end()) {

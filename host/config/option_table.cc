@@ -159,10 +159,9 @@ constexpr Option kOptions[] = {
      "Ask for votes before an election, so that a member that was cut off does not disturb the "
      "others."},
     {"auto-compaction-retention", Kind::kString, "0", "auto-compaction-retention",
-     Group::kClustering, Support::kPartly,
-     "only 0: automatic compaction is not run in this version",
-     "History to keep when compacting automatically: a duration or a number of revisions. 0 "
-     "turns it off."},
+     Group::kClustering, Support::kEffective, "",
+     "History to keep when compacting automatically: a duration (a plain number is hours) or a "
+     "number of revisions. 0 turns it off."},
     {"auto-compaction-mode", Kind::kString, "periodic", "auto-compaction-mode", Group::kClustering,
      Support::kEffective, "",
      "Meaning of --auto-compaction-retention: periodic (time) or revision."},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <nlohmann/json.hpp>
 
 #include "host/config/feature_gates.h"
@@ -109,12 +110,9 @@ Status validate_compaction(const Values& values) {
 }
 
 Status validate_retention(const Values& values) {
-  const std::string& retention = values.text("auto-compaction-retention");
-  if (retention.empty() || parse_uint(retention).ok()) return {};
-  const auto duration = parse_duration(retention);
-  if (!duration.ok())
-    return invalid("error parsing CompactionRetention: " + duration.status().message());
-  return {};
+  return parse_retention(values.text("auto-compaction-mode"),
+                         values.text("auto-compaction-retention"))
+      .status();
 }
 
 Status validate_tracing(const Values& values) {
@@ -208,6 +206,13 @@ void warn(const Values& values, std::vector<LogLine>& logs) {
          "confused when a cluster grows",
          {{"name", values.text("name")}}});
   }
+  const auto gates = effective_feature_gates(values.get<GateMap>("feature-gates"));
+  if (gates.at("LeaseCheckpoint") && !gates.at("LeaseCheckpointPersist")) {
+    logs.push_back({"warn",
+                    "Detected that checkpointing is enabled without persistence. Consider enabling "
+                    "feature gate LeaseCheckpointPersist",
+                    {}});
+  }
   const uint64_t request_bytes = values.get<uint64_t>("max-request-bytes");
   if (request_bytes > kRecommendedRequestBytes) {
     logs.push_back(
@@ -291,6 +296,27 @@ Status validate_as_etcd(const Values& values, std::vector<LogLine>& logs) {
   MORTISE_RETURN_IF_ERROR(validate_secure_urls(values));
   MORTISE_RETURN_IF_ERROR(validate_auth(values));
   return validate_ours(values);
+}
+
+Result<int64_t> parse_retention(std::string_view mode, std::string_view text) {
+  constexpr int64_t kHour = std::chrono::nanoseconds(std::chrono::hours(1)).count();
+  if (text.empty()) return int64_t{0};
+  std::string_view digits = text.substr(text.starts_with('+') ? 1 : 0);
+  int64_t count = 0;
+  auto [end, error] = std::from_chars(digits.begin(), digits.end(), count);
+  const bool is_number = error == std::errc() && end == digits.end() && digits.front() != '-';
+  if (is_number && mode == "revision") return count;
+  if (is_number && count <= INT64_MAX / kHour) return count * kHour;
+  if (is_number)
+    return invalid("error parsing CompactionRetention: more hours than can be counted");
+  auto duration = parse_duration(text);
+  if (!duration.ok())
+    return invalid("error parsing CompactionRetention: " + duration.status().message());
+  if (duration->count() < 0) {
+    return invalid("--auto-compaction-retention must be >=0 (set to " + format_duration(*duration) +
+                   ")");
+  }
+  return duration->count();
 }
 
 }  // namespace mortise::config

@@ -18,6 +18,10 @@ Status validate_logging(const Values& values);
 // etcd's own checks, validate_logging() among them. Appends warnings to `logs`.
 Status validate_as_etcd(const Values& values, std::vector<LogLine>& logs);
 
+// --auto-compaction-retention: a plain number counts hours or revisions, as `mode` says; anything
+// else is a duration, whose nanoseconds count revisions if revisions are what is counted.
+Result<int64_t> parse_retention(std::string_view mode, std::string_view text);
+
 // kInvalid if any option asks for what has no effect in this version; names all of them.
 Status refuse_not_yet(const Values& values);
 

@@ -1,62 +1,41 @@
 #include "host/lease/lessor.h"
 
-#include "host/wire/codec.h"
+#include <algorithm>
 
 namespace mortise::lease {
 namespace {
 
-std::string id_bytes(uint64_t id) {
-  id = __builtin_bswap64(id);
-  return std::string(reinterpret_cast<const char*>(&id), 8);
+// Moves an entry of a queue without giving its memory back.
+template <typename Queue>
+void move_in(Queue* queue, Clock::time_point from, Clock::time_point to, int64_t id) {
+  auto node = queue->extract({from, id});
+  if (node.empty()) {
+    queue->insert({to, id});
+    return;
+  }
+  node.value() = {to, id};
+  queue->insert(std::move(node));
 }
 
 }  // namespace
 
-std::string encode_lease(int64_t id, int64_t ttl) {
-  std::string out;
-  wire::append_varint_field(&out, 1, static_cast<uint64_t>(id));
-  wire::append_varint_field(&out, 2, static_cast<uint64_t>(ttl));
-  return out;
-}
-
-bool decode_lease(std::string_view bytes, int64_t* id, int64_t* ttl) {
-  wire::FieldReader reader(bytes);
-  wire::Field f;
-  while (reader.next(&f)) {
-    if (f.is_varint(1)) *id = static_cast<int64_t>(f.varint);
-    if (f.is_varint(2)) *ttl = static_cast<int64_t>(f.varint);
-  }
-  return !reader.failed();
-}
-
-std::string lease_row(int64_t id) { return id_bytes(static_cast<uint64_t>(id)); }
-
-Status attached_keys(const store::Reader& reader, int64_t id,
-                     const std::function<void(std::string_view)>& visit) {
-  MORTISE_ASSIGN_OR_RETURN(auto cursor, reader.cursor(store::kLeaseKeys, MORTISE_CURSOR_KEYS_ONLY));
-  auto unsigned_id = static_cast<uint64_t>(id);
-  std::string upper = unsigned_id == UINT64_MAX ? std::string() : id_bytes(unsigned_id + 1);
-  MORTISE_RETURN_IF_ERROR(cursor.seek(id_bytes(unsigned_id), upper));
-  std::string_view row, value;
-  while (cursor.next(&row, &value)) visit(row.substr(8));
-  return cursor.status();
-}
-
-Lessor::Lessor(int64_t min_ttl_seconds, std::function<Clock::time_point()> now)
-    : min_ttl_seconds_(min_ttl_seconds), now_(std::move(now)) {}
+Lessor::Lessor(LessorOptions options) : options_(std::move(options)) {}
 
 Status Lessor::load(const store::Reader& reader) {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader.cursor(store::kLeases));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
   std::lock_guard lock(mutex_);
   leases_.clear();
-  by_expiry_.clear();
+  by_due_.clear();
+  by_checkpoint_.clear();
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
-    int64_t id = 0, ttl = 0;
-    if (!decode_lease(value, &id, &ttl) || id == 0)
+    LeaseRecord stored;
+    if (!decode_lease(value, &stored) || stored.id == 0)
       return corruption("a stored lease is malformed");
-    leases_[id].ttl = ttl;
+    Lease& lease = leases_[stored.id];
+    lease.ttl = std::max(stored.ttl, options_.min_ttl_seconds);
+    lease.remaining_ttl = stored.remaining_ttl;
   }
   return cursor.status();
 }
@@ -65,26 +44,43 @@ RpcStatus Lessor::check_grant(int64_t id, int64_t ttl, int64_t* granted_ttl) con
   if (id == 0) return rpc_errors::kLeaseNotFound;
   if (ttl > kTtlSecondsMax) return rpc_errors::kLeaseTtlTooLarge;
   if (exists(id)) return rpc_errors::kLeaseExists;
-  *granted_ttl = std::max(ttl, min_ttl_seconds_);
+  *granted_ttl = std::max(ttl, options_.min_ttl_seconds);
   return RpcStatus();
 }
 
-Clock::time_point Lessor::full_time(int64_t ttl) const {
-  return now_() + std::chrono::seconds(ttl);
+void Lessor::set_due(int64_t id, Lease* lease, Clock::time_point due) {
+  move_in(&by_due_, lease->due, due, id);
+  lease->due = due;
 }
 
-void Lessor::set_expiry(int64_t id, Lease* lease, Clock::time_point expiry) {
-  by_expiry_.erase({lease->expiry, id});
-  lease->expiry = expiry;
-  lease->not_before = expiry;
-  by_expiry_.insert({expiry, id});
+// None if the lease has little time left.
+void Lessor::schedule_checkpoint(int64_t id, Lease* lease, int64_t seconds_left) {
+  if (!options_.makes_checkpoints || seconds_left <= kCheckpointInterval.count()) {
+    by_checkpoint_.erase({lease->checkpoint, id});
+    lease->checkpoint = {};
+    return;
+  }
+  Clock::time_point at = options_.now() + kCheckpointInterval;
+  move_in(&by_checkpoint_, lease->checkpoint, at, id);
+  lease->checkpoint = at;
 }
 
 void Lessor::grant(int64_t id, int64_t granted_ttl) {
   std::lock_guard lock(mutex_);
   Lease& lease = leases_[id];
   lease.ttl = granted_ttl;
-  if (primary_) set_expiry(id, &lease, full_time(granted_ttl));
+  if (!is_primary_) return;
+  lease.expiry = from_now(granted_ttl);
+  set_due(id, &lease, lease.expiry);
+  schedule_checkpoint(id, &lease, granted_ttl);
+}
+
+std::optional<LeaseRecord> Lessor::checkpoint(int64_t id, int64_t remaining_ttl) {
+  std::lock_guard lock(mutex_);
+  auto it = leases_.find(id);
+  if (it == leases_.end()) return std::nullopt;
+  it->second.remaining_ttl = remaining_ttl;
+  return LeaseRecord{id, it->second.ttl, remaining_ttl};
 }
 
 std::vector<std::function<void()>> Lessor::revoke(int64_t id) {
@@ -92,9 +88,13 @@ std::vector<std::function<void()>> Lessor::revoke(int64_t id) {
   std::lock_guard lock(mutex_);
   auto it = leases_.find(id);
   if (it == leases_.end()) return waiters;
-  by_expiry_.erase({it->second.expiry, id});
-  waiters.swap(it->second.waiters);
+  by_due_.erase({it->second.due, id});
+  by_checkpoint_.erase({it->second.checkpoint, id});
   leases_.erase(it);
+  if (auto waiting = waiters_.find(id); waiting != waiters_.end()) {
+    waiters.swap(waiting->second);
+    waiters_.erase(waiting);
+  }
   return waiters;
 }
 
@@ -103,38 +103,85 @@ bool Lessor::exists(int64_t id) const {
   return leases_.contains(id);
 }
 
+size_t Lessor::count() const {
+  std::lock_guard lock(mutex_);
+  return leases_.size();
+}
+
+// Leases that were granted over days must not all run out in the second in which a leader's term
+// and their TTL end. Of those that fall into a window, a second at first, the ones beyond
+// kExpiriesPerSecond are put off, and the window grows with them.
+void Lessor::spread_expiries(std::vector<Leases::value_type*>* leases) {
+  std::sort(leases->begin(), leases->end(),
+            [](const auto* a, const auto* b) { return a->second.expiry < b->second.expiry; });
+  constexpr std::chrono::nanoseconds kSecond = std::chrono::seconds(1);
+  Clock::time_point window = leases->front()->second.expiry;
+  Clock::time_point window_end = window + kSecond;
+  int64_t expiries = 0;
+  for (auto* entry : *leases) {
+    Clock::time_point expiry = entry->second.expiry;
+    if (expiry > window_end) {
+      window = expiry;
+      window_end = window + kSecond;
+      expiries = 1;
+      continue;
+    }
+    if (++expiries <= kExpiriesPerSecond) continue;
+    auto put_off = kSecond * expiries / kExpiriesPerSecond - (expiry - window);
+    window_end = window + put_off;
+    entry->second.expiry = expiry + put_off;
+  }
+}
+
 void Lessor::promote(std::chrono::milliseconds extend) {
   std::lock_guard lock(mutex_);
-  primary_ = true;
-  by_expiry_.clear();
-  for (auto& [id, lease] : leases_) set_expiry(id, &lease, full_time(lease.ttl) + extend);
+  is_primary_ = true;
+  by_due_.clear();
+  by_checkpoint_.clear();
+  std::vector<Leases::value_type*> leases;
+  leases.reserve(leases_.size());
+  Clock::time_point now = options_.now();
+  for (auto& entry : leases_) {
+    entry.second.expiry = now + std::chrono::seconds(entry.second.time_left()) + extend;
+    entry.second.checkpoint = {};
+    leases.push_back(&entry);
+  }
+  if (leases.size() >= kSpreadFrom) spread_expiries(&leases);
+  for (auto* entry : leases) {
+    entry->second.due = entry->second.expiry;
+    by_due_.insert(by_due_.end(), {entry->second.due, entry->first});
+    schedule_checkpoint(entry->first, &entry->second, entry->second.time_left());
+  }
 }
 
 void Lessor::demote() {
-  std::vector<std::function<void()>> waiters;
+  std::unordered_map<int64_t, std::vector<std::function<void()>>> waiters;
   {
     std::lock_guard lock(mutex_);
-    primary_ = false;
-    by_expiry_.clear();
-    for (auto& [id, lease] : leases_) {
-      lease.expiry = {};
-      for (auto& waiter : lease.waiters) waiters.push_back(std::move(waiter));
-      lease.waiters.clear();
-    }
+    is_primary_ = false;
+    by_due_.clear();
+    by_checkpoint_.clear();
+    waiters.swap(waiters_);
   }
-  for (auto& waiter : waiters) waiter();
+  for (auto& [id, waiting] : waiters) {
+    for (auto& waiter : waiting) waiter();
+  }
 }
 
 Lessor::Renewal Lessor::renew(int64_t id, int64_t* ttl, std::function<void()> revoked) {
   std::lock_guard lock(mutex_);
+  if (!is_primary_) return Renewal::kNotPrimary;
   auto it = leases_.find(id);
   if (it == leases_.end()) return Renewal::kUnknown;
   Lease& lease = it->second;
-  if (lease.expiry <= now_()) {
-    lease.waiters.push_back(std::move(revoked));
+  if (lease.expiry <= options_.now()) {
+    waiters_[id].push_back(std::move(revoked));
     return Renewal::kExpired;
   }
-  set_expiry(id, &lease, full_time(lease.ttl));
+  if (lease.remaining_ttl > 0) return Renewal::kCheckpointed;
+  lease.expiry = from_now(lease.ttl);
+  set_due(id, &lease, lease.expiry);
+  if (lease.checkpoint == Clock::time_point()) schedule_checkpoint(id, &lease, lease.ttl);
   *ttl = lease.ttl;
   return Renewal::kRenewed;
 }
@@ -143,40 +190,58 @@ std::optional<LeaseInfo> Lessor::info(int64_t id) const {
   std::lock_guard lock(mutex_);
   auto it = leases_.find(id);
   if (it == leases_.end()) return std::nullopt;
-  LeaseInfo info{id, it->second.ttl, it->second.ttl};
-  if (primary_) {
-    auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(it->second.expiry - now_());
-    info.remaining_ttl = left.count() / 1'000'000'000;
+  LeaseInfo info{it->second.ttl, it->second.time_left(), is_primary_};
+  if (is_primary_) {
+    info.remaining_ttl =
+        std::chrono::duration_cast<std::chrono::seconds>(it->second.expiry - options_.now())
+            .count();
   }
   return info;
 }
 
 std::vector<int64_t> Lessor::by_remaining_time() const {
-  std::lock_guard lock(mutex_);
-  std::vector<int64_t> ids;
-  ids.reserve(leases_.size());
-  if (primary_) {
-    for (const auto& [expiry, id] : by_expiry_) ids.push_back(id);
-  } else {
-    for (const auto& [id, lease] : leases_) ids.push_back(id);
-    std::sort(ids.begin(), ids.end());
+  std::vector<std::pair<Clock::time_point, int64_t>> leases;
+  {
+    std::lock_guard lock(mutex_);
+    leases.reserve(leases_.size());
+    for (const auto& [id, lease] : leases_) {
+      leases.emplace_back(is_primary_ ? lease.expiry : Clock::time_point(), id);
+    }
   }
+  std::sort(leases.begin(), leases.end());
+  std::vector<int64_t> ids;
+  ids.reserve(leases.size());
+  for (const auto& [expiry, id] : leases) ids.push_back(id);
   return ids;
 }
 
 std::vector<int64_t> Lessor::expired(size_t limit, std::chrono::milliseconds retry) {
   std::lock_guard lock(mutex_);
   std::vector<int64_t> ids;
-  if (!primary_) return ids;
-  Clock::time_point now = now_();
-  for (const auto& [expiry, id] : by_expiry_) {
-    if (expiry > now || ids.size() >= limit) break;
-    Lease& lease = leases_.at(id);
-    if (lease.not_before > now) continue;
-    lease.not_before = now + retry;
+  if (!is_primary_) return ids;
+  Clock::time_point now = options_.now();
+  while (!by_due_.empty() && by_due_.begin()->first <= now && ids.size() < limit) {
+    int64_t id = by_due_.begin()->second;
+    set_due(id, &leases_.at(id), now + retry);
     ids.push_back(id);
   }
   return ids;
+}
+
+std::vector<LeaseRecord> Lessor::due_checkpoints(size_t limit) {
+  std::lock_guard lock(mutex_);
+  std::vector<LeaseRecord> checkpoints;
+  Clock::time_point now = options_.now();
+  while (!by_checkpoint_.empty() && by_checkpoint_.begin()->first <= now &&
+         checkpoints.size() < limit) {
+    int64_t id = by_checkpoint_.begin()->second;
+    Lease& lease = leases_.at(id);
+    int64_t left = std::chrono::ceil<std::chrono::seconds>(lease.expiry - now).count();
+    if (left > 0 && left < lease.ttl) checkpoints.push_back({id, lease.ttl, left});
+    // A lease that was just renewed has nothing to say yet; its turn comes again.
+    schedule_checkpoint(id, &lease, left);
+  }
+  return checkpoints;
 }
 
 }  // namespace mortise::lease

@@ -127,8 +127,7 @@ Status find_removals(const store::Store& store, int64_t previous, int64_t revisi
   MORTISE_ASSIGN_OR_RETURN(bool nothing, keeps_nothing(reader, revision));
   if (nothing) {
     result->hash.kept.emplace();
-    MORTISE_RETURN_IF_ERROR(
-        hash_rows_up_to(store, previous, options.pause, &*result->hash.kept));
+    MORTISE_RETURN_IF_ERROR(hash_rows_up_to(store, previous, options.pause, &*result->hash.kept));
   }
   Finder finder(reader, previous, revision);
   MORTISE_RETURN_IF_ERROR(finder.open());

@@ -145,8 +145,9 @@ class Pair {
     if (!watches_hash_) return;
     if (!hash->kept) {
       hash->kept.emplace();
-      ASSERT_TRUE(
-          hash_rows_up_to(*store_.get(), previous, [] { return true; }, &*hash->kept).ok());
+      ASSERT_TRUE(hash_rows_up_to(
+                      *store_.get(), previous, [] { return true; }, &*hash->kept)
+                      .ok());
     }
     EXPECT_EQ(join(*hash->kept, hash->since), model_hash_)
         << "compacted " << model_.compacted() << " after " << previous;

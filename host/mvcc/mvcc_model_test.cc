@@ -190,16 +190,16 @@ class History {
       CompactionOptions options;
       options.batch_versions_max = 1 + random_.below(20);
       options.pause = [this] { return random_.percent(70); };
-      uint64_t removed = 0;
+      ScanResult scan;
       Status status = find_removals(
           *store_.get(), previous, model_.compacted(), options,
           [&](std::unique_ptr<Removal> r) {
             ASSERT_TRUE(store_.get()->commit(r->batch, applied_, 1).ok());
           },
-          &removed);
+          &scan);
       done = status.ok();
       EXPECT_TRUE(done || status.code() == StatusCode::kStopped) << status.message();
-      removed_ += removed;
+      removed_ += scan.removed;
       if (random_.percent(30)) check_hashes();
     }
     EXPECT_EQ(finished_compaction(store_.get()->reader().value()).value(), model_.compacted());

@@ -296,16 +296,16 @@ class Scenario {
     int64_t compacted = read_state(reader).value().compacted;
     CompactionOptions options;
     options.pause = [] { return true; };
-    uint64_t removed = 0;
+    ScanResult scan;
     Status status = find_removals(
         *store_.get(), previous, compacted, options,
         [&](std::unique_ptr<Removal> r) {
           EXPECT_TRUE(store_.get()->commit(r->batch, applied_, 1).ok());
         },
-        &removed);
+        &scan);
     EXPECT_TRUE(status.ok()) << status.message();
     return "from " + std::to_string(previous) + " to " + std::to_string(compacted) + ": removed " +
-           std::to_string(removed) + "\n";
+           std::to_string(scan.removed) + "\n";
   }
   std::string hash(int64_t revision) {
     View view = View::open(*store_.get()).value();

@@ -62,6 +62,16 @@ std::string_view lease_key_row(int64_t lease, std::string_view key, Arena* arena
 
 }  // namespace
 
+void Writer::attach(int64_t lease, std::string_view key, bool attached) {
+  std::string_view row = lease_key_row(lease, key, arena_.get());
+  if (attached) {
+    batch_.put(store::kLeaseKeys, row, {});
+  } else {
+    batch_.remove(store::kLeaseKeys, row);
+  }
+  lease_rows_[row] = attached;
+}
+
 void Writer::write_version(const wire::KeyValue& kv, std::string_view stored, bool tombstone) {
   Revision revision{state_.revision + 1, sub_++};
   char* name = arena_->allocate(kRevisionBytesMax);
@@ -91,11 +101,8 @@ void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
   std::string_view key(p + 1 + wire::varint_size(kv.key.size()), kv.key.size());
 
   if (before.kv.lease != kv.lease) {
-    if (before.found && before.kv.lease != 0) {
-      batch_.remove(store::kLeaseKeys, lease_key_row(before.kv.lease, key, arena_.get()));
-    }
-    if (kv.lease != 0)
-      batch_.put(store::kLeaseKeys, lease_key_row(kv.lease, key, arena_.get()), {});
+    if (before.found && before.kv.lease != 0) attach(before.kv.lease, key, false);
+    if (kv.lease != 0) attach(kv.lease, key, true);
   }
   Event event;
   event.revision = Revision{state_.revision + 1, sub_};
@@ -118,9 +125,7 @@ Status Writer::write_delete(std::string_view user_key) {
   MORTISE_RETURN_IF_ERROR(previous(user_key, &before));
   MORTISE_CHECK(before.found, "a key to delete is not there");
   std::string_view key = arena_->copy(user_key);
-  if (before.kv.lease != 0) {
-    batch_.remove(store::kLeaseKeys, lease_key_row(before.kv.lease, key, arena_.get()));
-  }
+  if (before.kv.lease != 0) attach(before.kv.lease, key, false);
   wire::KeyValue tombstone;
   tombstone.key = key;
   size_t stored_size = wire::key_value_size(tombstone);
@@ -240,10 +245,9 @@ Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
   std::string_view row, value;
   while (cursor.next(&row, &value)) keys[std::string(row.substr(8))] = true;
   MORTISE_RETURN_IF_ERROR(cursor.status());
-  for (const mortise_write_op& op : batch_.ops()) {
-    std::string_view name = store::view(op.key);
-    if (op.keyspace != store::kLeaseKeys || !name.starts_with(lower)) continue;
-    keys[std::string(name.substr(8))] = op.kind == MORTISE_OP_PUT;
+  for (auto it = lease_rows_.lower_bound(lower);
+       it != lease_rows_.end() && it->first.starts_with(lower); ++it) {
+    keys[std::string(it->first.substr(8))] = it->second;
   }
   for (const auto& [key, attached] : keys) {
     if (attached) MORTISE_RETURN_IF_ERROR(write_delete(key));
@@ -277,6 +281,7 @@ Status Writer::commit(uint64_t applied_index, uint64_t applied_term,
   *events = std::move(published);
   batch_.clear();
   overlay_.clear();
+  lease_rows_.clear();
   return begin();
 }
 

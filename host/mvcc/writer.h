@@ -80,6 +80,7 @@ class Writer {
   void set_previous(const Previous& before, Event* event);
   void write_put(const wire::KeyValue& kv, const Previous& before);
   Status write_delete(std::string_view key);
+  void attach(int64_t lease, std::string_view key, bool attached);
   void write_version(const wire::KeyValue& kv, std::string_view stored, bool tombstone);
   int64_t finish_changes();
   int64_t visible_revision() const { return state_.revision + (sub_ > 0 ? 1 : 0); }
@@ -106,6 +107,7 @@ class Writer {
   int64_t sub_ = 0;
   KeyCounter counter_;
   Overlay overlay_;
+  std::map<std::string_view, bool> lease_rows_;  // lease_keys rows of the batch: put or removed.
   std::shared_ptr<Arena> arena_;
   store::WriteBatch batch_;
   std::vector<Event> events_;

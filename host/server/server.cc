@@ -18,9 +18,9 @@ uint64_t first_request_id(uint64_t member_id) {
 // How far the apply loop may be behind before proposals are refused, as in etcd.
 constexpr uint64_t kUnappliedEntriesMax = 5000;
 
-class PublishWaiter : public apply::Waiter {
+class PromiseWaiter : public apply::Waiter {
  public:
-  explicit PublishWaiter(std::promise<RpcStatus> done) : done_(std::move(done)) {}
+  explicit PromiseWaiter(std::promise<RpcStatus> done) : done_(std::move(done)) {}
   void complete(apply::ApplyResult result) override { done_.set_value(result.rpc); }
 
  private:
@@ -65,17 +65,38 @@ Status Server::start() {
   refresh_store_size();
   chores_ = std::thread([this] { chores_loop(); });
   MORTISE_RETURN_IF_ERROR(publish());
+  start_auto_compaction();
   return serve();
+}
+
+RpcStatus Server::propose_and_wait(uint32_t field, std::string_view request) {
+  std::promise<RpcStatus> promise;
+  auto done = promise.get_future();
+  propose(field, request, std::make_unique<PromiseWaiter>(std::move(promise)));
+  return done.get();
+}
+
+void Server::start_auto_compaction() {
+  AutoCompactionOptions options;
+  options.by_revision = config_.auto_compaction_mode == "revision";
+  options.retention = config_.auto_compaction_retention;
+  if (options.retention == 0) return;
+  AutoCompactionHooks hooks;
+  hooks.revision = [this] { return revision(); };
+  hooks.leads = [this] { return raft_->is_leader(); };
+  hooks.compact = [this](int64_t revision) {
+    std::string request;
+    wire::append_varint_field(&request, 1, static_cast<uint64_t>(revision));
+    return propose_and_wait(wire::kRaftCompaction, request);
+  };
+  auto_compactor_ = std::make_unique<AutoCompactor>(options, std::move(hooks), log_);
 }
 
 // Makes the member's name and addresses known through the log, and the cluster's version if it has
 // none.
 Status Server::publish() {
   auto log_and_wait = [this](uint32_t field, const std::string& request) -> Status {
-    std::promise<RpcStatus> promise;
-    auto done = promise.get_future();
-    propose(field, request, std::make_unique<PublishWaiter>(std::move(promise)));
-    RpcStatus status = done.get();
+    RpcStatus status = propose_and_wait(field, request);
     return status.ok() ? Status()
                        : internal_error("cannot publish the member: " + status.message());
   };
@@ -239,7 +260,7 @@ bool Server::has_space(int64_t cost) {
     wire::append_varint_field(&alarm, 2, cluster_->local_id());
     wire::append_varint_field(&alarm, 3, apply::kAlarmNoSpace);
     std::promise<RpcStatus> ignored;
-    propose(wire::kRaftAlarm, alarm, std::make_unique<PublishWaiter>(std::move(ignored)));
+    propose(wire::kRaftAlarm, alarm, std::make_unique<PromiseWaiter>(std::move(ignored)));
   }
   return false;
 }
@@ -290,6 +311,7 @@ void Server::stop() {
   if (hub_) hub_->stop();
   drain_transports();
   if (service_) service_->stop_serving();
+  auto_compactor_.reset();
   if (compaction_) compaction_->stop();
   {
     std::lock_guard lock(chores_mutex_);

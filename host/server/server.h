@@ -18,6 +18,7 @@
 #include "host/loader/host_services.h"
 #include "host/loader/loader.h"
 #include "host/server/apply_loop.h"
+#include "host/server/auto_compaction.h"
 #include "host/server/compaction.h"
 #include "host/server/data_dir.h"
 #include "host/server/listener.h"
@@ -101,17 +102,20 @@ class Server : public api::Node {
   apply::Hooks apply_hooks();
   Status make_apply();
   void make_compaction();
+  void start_auto_compaction();
   Status make_api();
 
   Status bind_listeners();
   void log_start(bool is_new) const;
   Status publish();
+  RpcStatus propose_and_wait(uint32_t field, std::string_view request);
   Status serve();
   void log_serving() const;
 
   // chores.cc
   void chores_loop();
   void expire_leases();
+  void checkpoint_leases();
   void expire_proposals();
   void refresh_store_size();
   void maybe_release_log();
@@ -148,6 +152,7 @@ class Server : public api::Node {
   std::unique_ptr<RaftNode> raft_;
   std::unique_ptr<ApplyLoop> apply_loop_;
   std::unique_ptr<CompactionRunner> compaction_;
+  std::unique_ptr<AutoCompactor> auto_compactor_;
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
   Listeners listeners_;

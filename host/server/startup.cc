@@ -301,6 +301,8 @@ Status Server::bind_listeners() {
 }
 
 void Server::log_start(bool is_new) const {
+  std::string retention =
+      duration_text(std::chrono::nanoseconds(config_.auto_compaction_retention));
   utsname os{};
   ::uname(&os);
   log_->info(
@@ -336,7 +338,8 @@ void Server::log_start(bool is_new) const {
        {"max-concurrent-streams", config_.max_concurrent_streams},
        {"pre-vote", config_.pre_vote},
        {"auto-compaction-mode", config_.auto_compaction_mode},
-       {"auto-compaction-retention", config_.auto_compaction_retention},
+       {"auto-compaction-retention", retention},
+       {"auto-compaction-interval", retention},
        {"max-learners", config_.max_learners},
        {"v2-deprecation", config_.v2_deprecation}});
 }

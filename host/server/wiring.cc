@@ -59,8 +59,10 @@ apply::Hooks Server::apply_hooks() {
 
 Status Server::make_apply() {
   int64_t ticks_ms = config_.election_timeout.count();
-  int64_t min_ttl = (3 * ticks_ms / 2 + 999) / 1000;
-  lessor_ = std::make_unique<lease::Lessor>(min_ttl, [] { return lease::Clock::now(); });
+  lease::LessorOptions lessor;
+  lessor.min_ttl_seconds = (3 * ticks_ms / 2 + 999) / 1000;
+  lessor.makes_checkpoints = config_.feature_gates.at("LeaseCheckpoint");
+  lessor_ = std::make_unique<lease::Lessor>(std::move(lessor));
   MORTISE_RETURN_IF_ERROR(make_hub());
   applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
                                               &waiters_, apply_hooks());

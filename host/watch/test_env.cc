@@ -173,13 +173,13 @@ void TestMember::compact(int64_t revision, bool tell_hub) {
   ASSERT_TRUE(writer_->compact(revision).ok());
   if (tell_hub) hub_->compacted(revision);
   commit();
-  uint64_t removed = 0;
+  mvcc::ScanResult scan;
   ASSERT_TRUE(mvcc::find_removals(
                   *store_, before, revision, {.pause = [] { return true; }},
                   [&](std::unique_ptr<mvcc::Removal> removal) {
                     ASSERT_TRUE(store_->commit(removal->batch, ++index_, 1).ok());
                   },
-                  &removed)
+                  &scan)
                   .ok());
   ASSERT_TRUE(writer_->begin().ok());
 }
