@@ -1,5 +1,6 @@
 // etcdserverpb.KV
 #include "host/api/methods.h"
+#include "host/api/read_view.h"
 #include "host/api/txn_check.h"
 #include "host/mvcc/range.h"
 #include "host/mvcc/writer.h"
@@ -8,19 +9,6 @@ namespace mortise::api {
 namespace {
 
 constexpr size_t kRangeResponseBytes = 512;  // First guess; most reads are of one small key.
-
-struct ReadView {
-  mvcc::View view;
-  mvcc::StoredBlockCounts counts;
-  mvcc::ReadContext context;
-  explicit ReadView(mvcc::View v) : view(std::move(v)), counts(&view.reader()) {
-    context.reader = &view.reader();
-    context.counts = &counts;
-    context.revision = view.state().revision;
-    context.compacted = view.state().compacted;
-  }
-  ReadView(const ReadView&) = delete;
-};
 
 void read_only_txn(Call call, const wire::TxnRequest& txn) {
   const Context& context = call.context();
@@ -48,7 +36,6 @@ void kv_range(Call call) {
   if (!rpc.ok()) return call.fail(rpc);
   if (!request.serializable) rpc = context.node->check_linearizable();
   if (!rpc.ok()) return call.fail(rpc);
-  if (context.alarms->is_active(apply::kAlarmCorrupt)) return call.fail(rpc_errors::kCorrupt);
 
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());

@@ -58,6 +58,10 @@ void hash_now(Call call) {
 void maintenance_alarm(Call call) {
   etcdserverpb::AlarmRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  // etcd dies of such a request.
+  if (!etcdserverpb::AlarmRequest::AlarmAction_IsValid(request.action())) {
+    return call.fail(rpc_errors::kUnknownMethod);
+  }
   propose(std::move(call), wire::kRaftAlarm);
 }
 
@@ -75,8 +79,10 @@ void maintenance_status(Call call) {
   response.set_raftindex(node.committed_index());
   response.set_raftterm(node.term());
   response.set_raftappliedindex(node.applied_index());
-  response.set_storageversion(std::string(kStorageVersion));
-  response.mutable_downgradeinfo();
+  response.set_storageversion(context.cluster->version());
+  std::string target = context.cluster->downgrade_target();
+  response.mutable_downgradeinfo()->set_enabled(!target.empty());
+  response.mutable_downgradeinfo()->set_targetversion(target);
   if (node.leader() == 0) response.add_errors(std::string(rpc_errors::kNoLeader.message));
   for (const apply::Alarm& alarm : context.alarms->list(apply::kAlarmNone)) {
     std::string text = "memberID:" + std::to_string(alarm.member_id) + " alarm:";

@@ -42,9 +42,12 @@ void cluster_member_list(Call call);
 void maintenance_alarm(Call call);
 void maintenance_status(Call call);
 void maintenance_defragment(Call call);
+void maintenance_downgrade(Call call);
 void maintenance_hash(Call call);
 void maintenance_hash_kv(Call call);
+void maintenance_move_leader(Call call);
 void auth_status(Call call);
+rpc::ServerStream* kv_range_stream(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* watch_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* lease_keep_alive(const Context&, const rpc::ClientStream&, RpcStatus*);
 

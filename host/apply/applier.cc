@@ -97,6 +97,7 @@ Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyRe
     case wire::kRaftLeaseCheckpoint: return apply_lease_checkpoint(request.request);
     case wire::kRaftAlarm: return apply_alarm(request.request, result);
     case wire::kRaftClusterVersionSet: return apply_cluster_version(request.request);
+    case wire::kRaftDowngradeInfoSet: return apply_downgrade_info(request.request);
     case wire::kRaftClusterMemberAttrSet: return apply_member_attributes(request.request);
     default:
       // A request of a kind that this version does not know still takes its place in the log.

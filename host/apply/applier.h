@@ -89,6 +89,7 @@ class Applier {
   Status apply_lease_checkpoint(std::string_view request);
   Status apply_alarm(std::string_view request, ApplyResult* result);
   Status apply_cluster_version(std::string_view request);
+  Status apply_downgrade_info(std::string_view request);
   Status apply_member_attributes(std::string_view request);
 
   store::Store* store_;

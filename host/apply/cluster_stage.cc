@@ -61,9 +61,32 @@ Status Applier::apply_cluster_version(std::string_view request) {
     if (f.is_bytes(1)) version = f.bytes;
   }
   if (reader.failed()) return unreadable("cluster version");
-  hooks_.log("info", "set initial cluster version", version);
+  bool first = cluster_->version().empty();
+  hooks_.log("info", first ? "set initial cluster version" : "updated cluster version", version);
   cluster_->set_version(version);
   writer_.put_row(store::kMeta, membership::kClusterVersionKey, version);
+  return Status();
+}
+
+// The cluster version follows; the leader proposes it.
+Status Applier::apply_downgrade_info(std::string_view request) {
+  bool enabled = false;
+  std::string version;
+  wire::FieldReader reader(request);
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) enabled = f.varint != 0;
+    if (f.is_bytes(2)) version = f.bytes;
+  }
+  if (reader.failed()) return unreadable("downgrade");
+  if (!enabled) version.clear();
+  cluster_->set_downgrade_target(version);
+  if (enabled) {
+    writer_.put_row(store::kMeta, membership::kDowngradeKey, version);
+  } else {
+    writer_.remove_row(store::kMeta, membership::kDowngradeKey);
+  }
+  hooks_.log("info", enabled ? "downgrade enabled" : "downgrade ended", version);
   return Status();
 }
 

@@ -74,7 +74,8 @@ class Parser {
       log("warn", "advertise client URLs are not set", {{"error", status.message()}});
     }
     fill_logging();
-    return exit_with(Action::kError, 1, "", "");
+    bool bad_level = status.message().starts_with(kUnrecognizedLevel);
+    return exit_with(Action::kError, bad_level ? 2 : 1, "", "");
   }
 
   ParseOutcome load() {

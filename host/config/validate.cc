@@ -266,7 +266,7 @@ Status validate_logging(const Values& values) {
   if (has("")) return invalid("--log-outputs must not contain an empty output");
   MORTISE_RETURN_IF_ERROR(validate_log_rotation(values, outputs));
   if (!is_log_level(values.text("log-level"))) {
-    return invalid("unrecognized level: " + quote(values.text("log-level")));
+    return invalid(std::string(kUnrecognizedLevel) + quote(values.text("log-level")));
   }
   const std::string& format = values.text("log-format");
   if (!format.empty() && format != "json" && format != "console") {

@@ -9,6 +9,8 @@
 
 namespace mortise::config {
 
+// etcd ends with 2 here, and with 1 for all else that it finds wrong.
+inline constexpr std::string_view kUnrecognizedLevel = "unrecognized level: ";
 inline constexpr std::string_view kAdvertiseClientUrlsUnset =
     "--advertise-client-urls is required when --listen-client-urls is set explicitly";
 

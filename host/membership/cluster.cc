@@ -13,6 +13,7 @@ Status Cluster::load(const store::Reader& reader) {
   std::lock_guard lock(mutex_);
   members_.clear();
   version_.clear();
+  downgrade_target_.clear();
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     Member member;
@@ -23,6 +24,8 @@ Status Cluster::load(const store::Reader& reader) {
   bool found;
   MORTISE_RETURN_IF_ERROR(reader.get(store::kMeta, kClusterVersionKey, &found, &value));
   if (found) version_ = value;
+  MORTISE_RETURN_IF_ERROR(reader.get(store::kMeta, kDowngradeKey, &found, &value));
+  if (found) downgrade_target_ = value;
   return Status();
 }
 
@@ -45,6 +48,11 @@ std::string Cluster::version() const {
   return version_;
 }
 
+std::string Cluster::downgrade_target() const {
+  std::lock_guard lock(mutex_);
+  return downgrade_target_;
+}
+
 void Cluster::put(const Member& member) {
   std::lock_guard lock(mutex_);
   members_[member.id] = member;
@@ -58,6 +66,11 @@ void Cluster::remove(uint64_t id) {
 void Cluster::set_version(std::string version) {
   std::lock_guard lock(mutex_);
   version_ = std::move(version);
+}
+
+void Cluster::set_downgrade_target(std::string version) {
+  std::lock_guard lock(mutex_);
+  downgrade_target_ = std::move(version);
 }
 
 }  // namespace mortise::membership

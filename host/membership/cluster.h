@@ -1,4 +1,5 @@
-// What this member knows of its cluster: the members and the cluster version. Changed by the apply
+// What this member knows of its cluster: the members, the cluster version, and whether
+// a downgrade is under way. Changed by the apply
 // thread as the log says, read by any.
 #pragma once
 
@@ -13,6 +14,8 @@ namespace mortise::membership {
 
 // Rows of the meta keyspace.
 constexpr std::string_view kClusterVersionKey = "cluster-version";
+// The version that a downgrade aims at; there is no row while none is under way.
+constexpr std::string_view kDowngradeKey = "downgrade";
 constexpr std::string_view kIdentityKey =
     "identity";  // Member and cluster id, 8 bytes each, big endian.
 
@@ -28,10 +31,13 @@ class Cluster {
   std::optional<Member> member(uint64_t id) const;
   std::string version() const;  // "3.7.0", or empty while it is not known.
 
+  std::string downgrade_target() const;  // "3.6.0", or empty.
+
   // The apply thread's; the caller writes the rows.
   void put(const Member& member);
   void remove(uint64_t id);
   void set_version(std::string version);
+  void set_downgrade_target(std::string version);
 
  private:
   const uint64_t cluster_id_;
@@ -39,6 +45,7 @@ class Cluster {
   mutable std::mutex mutex_;
   std::map<uint64_t, Member> members_;
   std::string version_;
+  std::string downgrade_target_;
 };
 
 // Name of a member's row.

@@ -201,20 +201,22 @@ Status single_key(const ReadContext& context, const wire::RangeRequest& request,
   return Status();
 }
 
+// Not ok if the revision asked for cannot be read.
+RpcStatus choose_revision(const ReadContext& context, int64_t wanted, int64_t* revision) {
+  if (wanted > context.revision) return rpc_errors::kFutureRevision;
+  *revision = wanted > 0 ? wanted : context.revision;
+  if (*revision < context.compacted) return rpc_errors::kCompacted;
+  return RpcStatus();
+}
+
 }  // namespace
 
 Status range(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
              RangeResult* result) {
   *result = RangeResult();
-  if (request.revision > context.revision) {
-    result->rpc = rpc_errors::kFutureRevision;
-    return Status();
-  }
-  int64_t revision = request.revision > 0 ? request.revision : context.revision;
-  if (revision < context.compacted) {
-    result->rpc = rpc_errors::kCompacted;
-    return Status();
-  }
+  int64_t revision = 0;
+  result->rpc = choose_revision(context, request.revision, &revision);
+  if (!result->rpc.ok()) return Status();
   KeyRange bounds = key_range(request.key, request.range_end);
   if (bounds.empty) return Status();
   if (bounds.single && revision == context.revision)
@@ -224,6 +226,36 @@ Status range(const ReadContext& context, const wire::RangeRequest& request, Byte
     return sort_and_filter(context, request, bounds, revision, out, result);
   }
   return stream_rows(context, request, bounds, revision, out, result);
+}
+
+Status range_chunk(const ReadContext& context, const wire::RangeRequest& request,
+                   const ChunkLimit& limit, ByteBuffer* out, RangeChunk* chunk) {
+  *chunk = RangeChunk();
+  int64_t revision = 0;
+  chunk->rpc = choose_revision(context, request.revision, &revision);
+  if (!chunk->rpc.ok()) return Status();
+  KeyRange bounds = key_range(request.key, request.range_end);
+  if (bounds.empty) return Status();
+  RangeResult result;
+  if (bounds.single) {
+    MORTISE_RETURN_IF_ERROR(range(context, request, out, &result));
+    chunk->kv_count = result.kv_count;
+    return Status();
+  }
+  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  size_t start = out->size();
+  std::string_view bytes;
+  while (source.next(true, &bytes)) {
+    append_result(request, bytes, out, &result);
+    if (result.kv_count < limit.keys && out->size() - start <= limit.bytes) continue;
+    wire::KeyValue kv;
+    if (!wire::decode_key_value(bytes, &kv)) return corruption("a stored KeyValue is malformed");
+    chunk->last_key.assign(kv.key);
+    chunk->more = source.next(false, &bytes);
+    break;
+  }
+  chunk->kv_count = result.kv_count;
+  return source.status();
 }
 
 void append_range_tail(const RangeResult& result, ByteBuffer* out) {

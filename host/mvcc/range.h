@@ -2,6 +2,8 @@
 // into the response without being parsed unless a filter, a sort or keys_only needs their fields.
 #pragma once
 
+#include <string>
+
 #include "host/base/byte_buffer.h"
 #include "host/base/rpc_error.h"
 #include "host/mvcc/view.h"
@@ -19,6 +21,23 @@ struct RangeResult {
 // Appends the `kvs` fields of a RangeResponse to `out`. Any thread, with a context of its own.
 Status range(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
              RangeResult* result);
+
+// A part of a range in key order that its reader takes piece by piece.
+struct ChunkLimit {
+  int64_t keys = 1;
+  size_t bytes = 0;  // No further key once the chunk is larger than this.
+};
+struct RangeChunk {
+  RpcStatus rpc;  // As in RangeResult.
+  int64_t kv_count = 0;
+  bool more = false;     // Keys of the range follow; then last_key is set.
+  std::string last_key;  // The last one in the chunk.
+};
+
+// Appends the `kvs` fields of the first keys of the range; the request's limit, sort and filters
+// are not looked at.
+Status range_chunk(const ReadContext& context, const wire::RangeRequest& request,
+                   const ChunkLimit& limit, ByteBuffer* out, RangeChunk* chunk);
 
 // Appends `more` and `count`, the fields behind the kvs.
 void append_range_tail(const RangeResult& result, ByteBuffer* out);

@@ -50,6 +50,7 @@ void Server::chores_loop() {
     expire_leases();
     checkpoint_leases();
     expire_proposals();
+    update_cluster_version();
     refresh_store_size();
     maybe_release_log();
     lock.lock();
@@ -81,6 +82,19 @@ void Server::expire_proposals() {
     result.rpc = rpc_errors::kTimeout;
     waiter->complete(std::move(result));
   }
+}
+
+// The version goes down to the one that a downgrade aims at, and comes back when that has ended.
+void Server::update_cluster_version() {
+  if (!raft_->is_leader()) return;
+  std::string target = cluster_->downgrade_target();
+  if (target.empty()) target = api::kStorageVersion;
+  std::string version = cluster_->version();
+  if (version.empty() || version == target) return;
+  log_->info("updating cluster version using v3 API", {{"from", version}, {"to", target}});
+  std::string request;
+  wire::append_bytes_field(&request, 1, target);
+  propose(wire::kRaftClusterVersionSet, request, std::make_unique<NobodyWaits>());
 }
 
 void Server::refresh_store_size() {

@@ -39,6 +39,8 @@ Server::Server(const config::Config& config, std::string executable_dir, Log* lo
 Server::~Server() { stop(); }
 
 Status Server::start() {
+  // Before the data directory, so that a plugin that is not there leaves none behind.
+  MORTISE_RETURN_IF_ERROR(load_plugins());
   MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir));
   data_dir_.emplace(std::move(dir));
   for (const std::string& name : data_dir_->unknown_files()) {
@@ -46,7 +48,6 @@ Status Server::start() {
                {{"filename", name}, {"data-dir", config_.data_dir}});
   }
   MORTISE_RETURN_IF_ERROR(bind_listeners());
-  MORTISE_RETURN_IF_ERROR(load_plugins());
   MORTISE_RETURN_IF_ERROR(open_store());
   MORTISE_RETURN_IF_ERROR(open_log());
   next_request_id_ = first_request_id(cluster_->local_id());
@@ -113,7 +114,7 @@ Status Server::publish() {
   log_->info("published local member to cluster through raft",
              {{"local-member-id", membership::hex_id(cluster_->local_id())},
               {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
-  if (cluster_->version() == api::kStorageVersion) return Status();
+  if (!cluster_->version().empty()) return Status();
   std::string version;
   wire::append_bytes_field(&version, 1, api::kStorageVersion);
   return log_and_wait(wire::kRaftClusterVersionSet, version);

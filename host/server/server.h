@@ -117,6 +117,7 @@ class Server : public api::Node {
   void expire_leases();
   void checkpoint_leases();
   void expire_proposals();
+  void update_cluster_version();
   void refresh_store_size();
   void maybe_release_log();
 

@@ -22,16 +22,20 @@ constexpr const char* kServed[] = {
     "/etcdserverpb.Cluster/MemberList", "/etcdserverpb.Maintenance/Alarm",
     "/etcdserverpb.Maintenance/HashKV", "/etcdserverpb.Maintenance/Status",
     "/etcdserverpb.Lease/LeaseLeases",  "/etcdserverpb.Maintenance/Defragment",
+    "/etcdserverpb.KV/RangeStream",     "/etcdserverpb.Maintenance/MoveLeader",
 };
 
 // Part of the API, but not of this version.
 constexpr const char* kNotServed[] = {
-    "/etcdserverpb.Cluster/MemberAdd",      "/etcdserverpb.Cluster/MemberRemove",
-    "/etcdserverpb.Cluster/MemberUpdate",   "/etcdserverpb.Cluster/MemberPromote",
-    "/etcdserverpb.Maintenance/MoveLeader", "/etcdserverpb.Maintenance/Downgrade",
-    "/etcdserverpb.Maintenance/Snapshot",   "/etcdserverpb.KV/RangeStream",
-    "/etcdserverpb.Auth/AuthEnable",        "/etcdserverpb.Auth/UserAdd",
-    "/etcdserverpb.Auth/RoleAdd",           "/v3lockpb.Lock/Lock",
+    "/etcdserverpb.Cluster/MemberAdd",
+    "/etcdserverpb.Cluster/MemberRemove",
+    "/etcdserverpb.Cluster/MemberUpdate",
+    "/etcdserverpb.Cluster/MemberPromote",
+    "/etcdserverpb.Maintenance/Snapshot",
+    "/etcdserverpb.Auth/AuthEnable",
+    "/etcdserverpb.Auth/UserAdd",
+    "/etcdserverpb.Auth/RoleAdd",
+    "/v3lockpb.Lock/Lock",
     "/v3electionpb.Election/Campaign",
 };
 
@@ -178,6 +182,8 @@ TEST_P(BadRequestTest, Leases) {
 // end.
 TEST_P(BadRequestTest, MalformedBytes) {
   for (const char* method : kServed) {
+    // Not in etcd 3.4.
+    if (is_etcd() && std::string(method).ends_with("RangeStream")) continue;
     for (std::string bytes : {std::string("\x0a"), std::string("\x0f\x01"),
                               std::string("\x0a\x7f"
                                           "ab"),

@@ -52,6 +52,20 @@ grpc::Status Client::range(const etcdserverpb::RangeRequest& request,
   return call(*kv_, &etcdserverpb::KV::Stub::Range, request, response);
 }
 
+grpc::Status Client::range_stream(const etcdserverpb::RangeRequest& request,
+                                  etcdserverpb::RangeResponse* response, int* chunks) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCallBound);
+  auto stream = kv_->RangeStream(&context, request);
+  etcdserverpb::RangeStreamResponse chunk;
+  if (chunks != nullptr) *chunks = 0;
+  while (stream->Read(&chunk)) {
+    response->MergeFrom(chunk.range_response());
+    if (chunks != nullptr) ++*chunks;
+  }
+  return stream->Finish();
+}
+
 grpc::Status Client::status(etcdserverpb::StatusResponse* response,
                             std::chrono::milliseconds bound) {
   return call(*maintenance_, &etcdserverpb::Maintenance::Stub::Status,

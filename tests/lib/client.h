@@ -39,6 +39,9 @@ class Client {
                    int64_t lease = 0);
   grpc::Status range(const etcdserverpb::RangeRequest& request,
                      etcdserverpb::RangeResponse* response);
+  // All chunks of the stream; *chunks tells how many they were.
+  grpc::Status range_stream(const etcdserverpb::RangeRequest& request,
+                            etcdserverpb::RangeResponse* response, int* chunks = nullptr);
   grpc::Status status(etcdserverpb::StatusResponse* response,
                       std::chrono::milliseconds bound = kCallBound);
   grpc::Status hash_kv(int64_t revision, etcdserverpb::HashKVResponse* response);

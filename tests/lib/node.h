@@ -59,6 +59,7 @@ class Node {
     return process_->wait(bound);
   }
   bool running() { return process_ != nullptr && process_->running(); }
+  pid_t pid() const { return process_->pid(); }
   void signal(int number) { process_->signal(number); }
 
   const Target& target() const { return target_; }

@@ -1,0 +1,145 @@
+// etcdserverpb.Maintenance.Downgrade and MoveLeader
+#include <charconv>
+#include <optional>
+
+#include "host/api/methods.h"
+#include "proto/rpc.pb.h"
+
+namespace mortise::api {
+namespace {
+
+using etcdserverpb::DowngradeRequest;
+
+struct Version {
+  int64_t major = 0;
+  int64_t minor = 0;
+  friend bool operator==(const Version&, const Version&) = default;
+};
+
+// Digits without a leading zero.
+bool take_number(std::string_view* text, int64_t* number) {
+  if (text->empty() || ((*text)[0] == '0' && text->size() > 1 && isdigit((*text)[1]) != 0)) {
+    return false;
+  }
+  if (isdigit((*text)[0]) == 0) return false;
+  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number);
+  if (error != std::errc()) return false;
+  text->remove_prefix(static_cast<size_t>(end - text->data()));
+  return true;
+}
+
+// "3.6", "3.6.1", "3.6.1-rc.0": what is behind the minor version does not count.
+std::optional<Version> parse_version(std::string_view text) {
+  Version version;
+  int64_t patch = 0;
+  if (!take_number(&text, &version.major) || !text.starts_with('.')) return std::nullopt;
+  text.remove_prefix(1);
+  if (!take_number(&text, &version.minor)) return std::nullopt;
+  if (text.empty()) return version;
+  if (!text.starts_with('.')) return std::nullopt;
+  text.remove_prefix(1);
+  if (!take_number(&text, &patch)) return std::nullopt;
+  bool has_label = text.size() > 1 && (text[0] == '-' || text[0] == '+');
+  if (!text.empty() && !has_label) return std::nullopt;
+  return version;
+}
+
+std::string short_text(const Version& version) {
+  return std::to_string(version.major) + "." + std::to_string(version.minor);
+}
+
+// May the cluster go down to `target` now? Ok with the version that it has.
+RpcStatus validate(const Context& context, std::string_view target, Version* cluster) {
+  auto wanted = parse_version(target);
+  if (!wanted) return rpc_errors::kWrongDowngradeVersionFormat;
+  RpcStatus linearizable = context.node->check_linearizable();
+  if (!linearizable.ok()) return linearizable;
+  auto version = parse_version(context.cluster->version());
+  if (!version) return rpc_errors::kClusterVersionUnavailable;
+  *cluster = *version;
+  if (*wanted != Version{version->major, version->minor - 1}) {
+    return rpc_errors::kInvalidDowngradeTargetVersion;
+  }
+  if (!context.cluster->downgrade_target().empty()) return rpc_errors::kDowngradeInProcess;
+  return RpcStatus();
+}
+
+ByteBuffer answer(const Context& context) {
+  etcdserverpb::DowngradeResponse response;
+  if (auto version = parse_version(context.cluster->version())) {
+    response.set_version(short_text(*version));
+  }
+  return respond(context, context.node->revision(), response.SerializeAsString());
+}
+
+class DowngradeWaiter : public apply::Waiter {
+ public:
+  explicit DowngradeWaiter(Call call) : call_(std::move(call)) {}
+  void complete(apply::ApplyResult result) override {
+    if (!result.rpc.ok()) return call_.fail(result.rpc);
+    call_.reply(answer(call_.context()));
+  }
+
+ private:
+  Call call_;
+};
+
+void set_downgrade(Call call, bool enabled, const std::string& version) {
+  std::string request;
+  wire::append_varint_field(&request, 1, enabled ? 1 : 0);
+  if (!version.empty()) wire::append_bytes_field(&request, 2, version);
+  Node* node = call.context().node;
+  node->propose(wire::kRaftDowngradeInfoSet, request,
+                std::make_unique<DowngradeWaiter>(std::move(call)));
+}
+
+void reject(Call call, const RpcStatus& status) {
+  call.context().node->log("warn", "reject downgrade request", {{"error", status.message()}});
+  call.fail(status);
+}
+
+// One that is not under way can be ended, too.
+void cancel(Call call) {
+  const Context& context = call.context();
+  RpcStatus status = context.node->check_linearizable();
+  if (status.ok() && context.cluster->downgrade_target().empty()) {
+    status = rpc_errors::kNoInflightDowngrade;
+  }
+  if (status.ok()) return set_downgrade(std::move(call), false, {});
+  context.node->log("warn", "failed to cancel downgrade", {{"error", status.message()}});
+  call.reply(answer(context));
+}
+
+}  // namespace
+
+void maintenance_downgrade(Call call) {
+  DowngradeRequest request;
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  if (request.action() == DowngradeRequest::CANCEL) return cancel(std::move(call));
+  bool enable = request.action() == DowngradeRequest::ENABLE;
+  if (!enable && request.action() != DowngradeRequest::VALIDATE) {
+    return call.fail(rpc_errors::kUnknownMethod);
+  }
+  Version version;
+  RpcStatus status = validate(call.context(), request.version(), &version);
+  if (!status.ok()) return enable ? reject(std::move(call), status) : call.fail(status);
+  if (!enable) return call.reply(answer(call.context()));
+  std::string target = short_text({version.major, version.minor - 1}) + ".0";
+  set_downgrade(std::move(call), true, target);
+}
+
+// A cluster of one has nobody else to lead it.
+void maintenance_move_leader(Call call) {
+  const Context& context = call.context();
+  etcdserverpb::MoveLeaderRequest request;
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  if (context.node->leader() != context.cluster->local_id()) {
+    return call.fail(rpc_errors::kNotLeader);
+  }
+  if (request.targetid() != context.cluster->local_id()) {
+    return call.fail(rpc_errors::kBadLeaderTransferee);
+  }
+  call.reply(ByteBuffer());  // etcd's answer has no header.
+}
+
+}  // namespace mortise::api
