@@ -20,19 +20,28 @@ class ProposalWaiter : public apply::Waiter {
   Call call_;
 };
 
-// As Go prints a time.Duration of this size.
+}  // namespace
+
 std::string go_duration(std::chrono::nanoseconds d) {
-  char text[32];
-  double ms = static_cast<double>(d.count()) / 1e6;
-  if (ms >= 1000) {
-    std::snprintf(text, sizeof text, "%.9gs", ms / 1000);
+  char text[48];
+  double us = static_cast<double>(d.count()) / 1e3;
+  if (us < 1e3) {
+    std::snprintf(text, sizeof text, "%.9g\u00b5s", us);
+  } else if (us < 1e6) {
+    std::snprintf(text, sizeof text, "%.9gms", us / 1e3);
+  } else if (d < std::chrono::minutes(1)) {
+    std::snprintf(text, sizeof text, "%.11gs", us / 1e6);
   } else {
-    std::snprintf(text, sizeof text, "%.9gms", ms);
+    auto minutes = std::chrono::duration_cast<std::chrono::minutes>(d);
+    double seconds = static_cast<double>((d - minutes).count()) / 1e9;
+    auto hours = minutes.count() / 60;
+    std::string head = hours > 0 ? std::to_string(hours) + "h" : "";
+    std::snprintf(text, sizeof text, "%lldm%.11gs", static_cast<long long>(minutes.count() % 60),
+                  seconds);
+    return head + text;
   }
   return text;
 }
-
-}  // namespace
 
 ByteBuffer respond(const Context& context, int64_t revision, std::string_view body) {
   ByteBuffer response(rpc::kHeaderFieldBytesMax + body.size());

@@ -75,6 +75,9 @@ bool parse(std::string_view bytes, Message* message) {
   return message->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
 }
 
+// As Go prints a time.Duration.
+std::string go_duration(std::chrono::nanoseconds d);
+
 // A response: the header field, then the other fields as they are.
 ByteBuffer respond(const Context& context, int64_t revision, std::string_view body);
 

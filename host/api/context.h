@@ -2,10 +2,12 @@
 // call.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <variant>
 
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
@@ -18,6 +20,9 @@
 #include "host/wire/raft_request.h"
 
 namespace mortise::api {
+
+// A field of a line in the log.
+using LogField = std::pair<std::string, std::variant<std::string, int64_t>>;
 
 // The server as the handlers see it.
 class Node {
@@ -37,6 +42,10 @@ class Node {
   virtual void reclaim(std::function<void(Status)> done) = 0;
   // Runs a task that takes long on another thread; false at a stop.
   virtual bool run_long(std::function<void()> task) = 0;
+  // Runs a task on the apply thread while no commit is running; false at a stop. It must be short.
+  virtual bool between_commits(std::function<void()> task) = 0;
+  // Runs a step of a snapshot on the thread that all of them share; false at a stop.
+  virtual bool run_snapshot(std::function<void()> task) = 0;
   // The store's revision that is visible now.
   virtual int64_t revision() const = 0;
   virtual uint64_t term() const = 0;
@@ -49,7 +58,7 @@ class Node {
   virtual bool has_space(int64_t cost) = 0;
   virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client) = 0;
   virtual void log(std::string_view level, std::string_view message,
-                   const std::vector<std::pair<std::string, std::string>>& fields) = 0;
+                   const std::vector<LogField>& fields) = 0;
 };
 
 struct Limits {
@@ -59,12 +68,16 @@ struct Limits {
   std::chrono::nanoseconds slow_request{std::chrono::milliseconds(300)};
 };
 
+// Streams of Maintenance.Snapshot that are open at once: each keeps a view of the store.
+constexpr uint32_t kOpenSnapshotsMax = 8;
+
 struct Context {
   Node* node = nullptr;
   store::Store* store = nullptr;
   lease::Lessor* lessor = nullptr;
   membership::Cluster* cluster = nullptr;
   apply::Alarms* alarms = nullptr;
+  std::atomic<uint32_t>* open_snapshots = nullptr;
   Limits limits;
 
   rpc::Header header(int64_t revision) const {

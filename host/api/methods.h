@@ -49,6 +49,7 @@ void maintenance_move_leader(Call call);
 void auth_status(Call call);
 rpc::ServerStream* kv_range_stream(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* watch_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
+rpc::ServerStream* maintenance_snapshot(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* lease_keep_alive(const Context&, const rpc::ClientStream&, RpcStatus*);
 
 }  // namespace mortise::api

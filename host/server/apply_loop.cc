@@ -43,6 +43,14 @@ bool ApplyLoop::remove(std::unique_ptr<mvcc::Removal> removal) {
   return true;
 }
 
+bool ApplyLoop::run_between_commits(std::function<void()> task) {
+  std::lock_guard lock(mutex_);
+  if (stopping_) return false;
+  tasks_.push_back(std::move(task));
+  work_.notify_one();
+  return true;
+}
+
 void ApplyLoop::wait_removed() {
   std::unique_lock lock(mutex_);
   removal_taken_.wait(lock, [&] { return stopping_ || (removal_ == nullptr && !removing_); });
@@ -50,15 +58,19 @@ void ApplyLoop::wait_removed() {
 
 void ApplyLoop::run() {
   std::vector<raft::EntryRef> entries;
+  std::vector<std::function<void()>> tasks;
   for (;;) {
     std::unique_ptr<mvcc::Removal> removal;
     {
       std::unique_lock lock(mutex_);
       removing_ = false;
       removal_taken_.notify_all();
-      work_.wait(lock, [&] { return stopping_ || !entries_.empty() || removal_ != nullptr; });
-      if (stopping_ && entries_.empty()) return;
+      work_.wait(lock, [&] {
+        return stopping_ || !entries_.empty() || removal_ != nullptr || !tasks_.empty();
+      });
+      if (stopping_ && entries_.empty() && tasks_.empty()) return;
       entries.swap(entries_);
+      tasks.swap(tasks_);
       removal = std::move(removal_);
       removing_ = removal != nullptr;
     }
@@ -72,6 +84,8 @@ void ApplyLoop::run() {
       hooks_.failed(status);
       return;
     }
+    for (auto& task : tasks) task();
+    tasks.clear();
     entries.clear();
   }
 }

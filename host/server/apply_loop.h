@@ -3,6 +3,7 @@
 //
 // enqueue() comes from the raft thread; what waits is bounded by the core's unapplied_bytes_max.
 // remove() comes from the compactor's thread and waits until the piece before has been taken.
+// run_between_commits() comes from any thread.
 #pragma once
 
 #include <condition_variable>
@@ -33,6 +34,9 @@ class ApplyLoop {
   void enqueue(std::vector<raft::EntryRef> entries);
   // False if the loop has stopped.
   bool remove(std::unique_ptr<mvcc::Removal> removal);
+  // Runs a short task on the loop's thread, where no commit is running. False if the loop has
+  // stopped: the task never runs.
+  bool run_between_commits(std::function<void()> task);
   // Returns once everything handed to remove() is committed.
   void wait_removed();
 
@@ -46,6 +50,7 @@ class ApplyLoop {
   std::condition_variable removal_taken_;
   std::vector<raft::EntryRef> entries_;
   std::unique_ptr<mvcc::Removal> removal_;
+  std::vector<std::function<void()>> tasks_;
   bool removing_ = false;
   bool stopping_ = false;
   std::thread thread_;

@@ -267,9 +267,11 @@ bool Server::has_space(int64_t cost) {
 }
 
 void Server::log(std::string_view level, std::string_view message,
-                 const std::vector<std::pair<std::string, std::string>>& fields) {
+                 const std::vector<api::LogField>& fields) {
   Fields out;
-  for (const auto& [name, value] : fields) out.emplace_back(name, value);
+  for (const auto& [name, value] : fields) {
+    std::visit([&, &field = name](const auto& v) { out.emplace_back(field, v); }, value);
+  }
   log_->write_from("api/call.cc:0", level == "warn" ? Level::kWarn : Level::kInfo, message, out);
 }
 
@@ -331,6 +333,7 @@ void Server::stop() {
   }
   long_reads_.stop();
   maintenance_.stop();
+  snapshots_.stop();
   for (Transport& transport : transports_) {
     if (transport.handle != nullptr) transport.table->destroy(transport.handle);
   }

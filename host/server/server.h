@@ -55,6 +55,12 @@ class Server : public api::Node {
   }
   void reclaim(std::function<void(Status)> done) override;
   bool run_long(std::function<void()> task) override { return long_reads_.post(std::move(task)); }
+  bool between_commits(std::function<void()> task) override {
+    return apply_loop_->run_between_commits(std::move(task));
+  }
+  bool run_snapshot(std::function<void()> task) override {
+    return snapshots_.post(std::move(task));
+  }
   int64_t revision() const override { return revision_.load(std::memory_order_acquire); }
   uint64_t term() const override { return raft_->term(); }
   uint64_t leader() const override { return raft_->leader(); }
@@ -66,7 +72,7 @@ class Server : public api::Node {
     return hub_->open_stream(client);
   }
   void log(std::string_view level, std::string_view message,
-           const std::vector<std::pair<std::string, std::string>>& fields) override;
+           const std::vector<api::LogField>& fields) override;
 
  private:
   struct Transport {
@@ -159,6 +165,7 @@ class Server : public api::Node {
   Listeners listeners_;
   TaskThread long_reads_;
   TaskThread maintenance_;
+  TaskThread snapshots_;
 
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
   std::atomic<uint64_t> applied_index_{0};
@@ -167,6 +174,7 @@ class Server : public api::Node {
   std::atomic<int64_t> unflushed_bytes_{0};  // Written since the store was last synced.
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
+  std::atomic<uint32_t> open_snapshots_{0};
   uint64_t released_at_index_ = 0;  // The chores thread's.
   uint64_t released_at_log_bytes_ = 0;
 

@@ -115,6 +115,7 @@ Status Server::make_api() {
   context_->lessor = lessor_.get();
   context_->cluster = cluster_.get();
   context_->alarms = &alarms_;
+  context_->open_snapshots = &open_snapshots_;
   context_->limits.request_bytes_max = config_.max_request_bytes;
   context_->limits.txn_ops_max = config_.max_txn_ops;
   context_->limits.quota_bytes = config_.effective_quota_bytes();
