@@ -46,7 +46,7 @@ class SnapshotStream : public rpc::ServerStream,
     std::unique_lock lock(mutex_);
     if (ended_ || working_ || snapshot_ != nullptr) return;
     etcdserverpb::SnapshotRequest request;
-    if (!parse(message.view(), &request)) return end(lock, rpc_errors::kMalformed);
+    if (!parse(message.view(), &request)) return end(lock, rpc_errors::kMalformedStream);
     working_ = true;
     lock.unlock();
     // There a view of the store and the log's applied index are of one moment.
@@ -56,7 +56,7 @@ class SnapshotStream : public rpc::ServerStream,
   }
   void on_half_close() override {
     std::unique_lock lock(mutex_);
-    if (!working_ && snapshot_ == nullptr) end(lock, rpc_errors::kMalformed);
+    if (!working_ && snapshot_ == nullptr) end(lock, rpc_errors::kMalformedStream);
   }
   void on_grant(uint64_t bytes) override {
     std::unique_lock lock(mutex_);

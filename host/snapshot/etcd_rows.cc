@@ -90,12 +90,17 @@ Status EtcdRows::add_auth() {
 }
 
 Status EtcdRows::add_cluster() {
+  Bucket cluster{.name = "cluster"};
   bool found;
   std::string_view version;
   MORTISE_RETURN_IF_ERROR(
       reader_->get(store::kMeta, membership::kClusterVersionKey, &found, &version));
-  Bucket cluster{.name = "cluster"};
   if (found) cluster.rows.emplace_back("clusterVersion", version);
+  MORTISE_RETURN_IF_ERROR(reader_->get(store::kMeta, membership::kDowngradeKey, &found, &version));
+  if (found) {
+    nlohmann::ordered_json json{{"target-version", version}, {"enabled", true}};
+    cluster.rows.emplace_back("downgrade", go_json(json));
+  }
   buckets_.push_back(std::move(cluster));
   return Status();
 }
