@@ -1,5 +1,5 @@
-#include "host/lease/lessor.h"
 #include "host/wire/codec.h"
+#include "host/lease/lessor.h"
 
 namespace mortise::lease {
 namespace {

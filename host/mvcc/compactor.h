@@ -2,13 +2,20 @@
 //
 // A compaction at C keeps, of each key, the newest version at or below C; a tombstone only if it is
 // exactly at C, so that a watcher from C still sees the delete. Since the compaction before, at P,
-// has left at most one version of a key at or below P, only the versions in (P, C] need a look:
-// each makes its predecessor superfluous. So the cost is that of what was written since, not of
-// what is stored.
+// has left at most one version of a key at or below P, only the keys that have versions in (P, C]
+// need a look. There are two ways to find their older versions:
+//   by changes   walk (P, C] in `revisions`; each version there makes its predecessor in
+//                `key_history` superfluous. The cost is a search for each change, whatever is
+//                stored.
+//   by keys      walk all of `key_history`. The cost is a step, far cheaper than a search, for each
+//                version stored.
+// The cheaper one is taken, but a compaction that a stop interrupted goes on by keys: versions that
+// would lead to others may be gone. The walk over (P, C] is made in any case: its rows are hashed,
+// and a txn's versions that the txn itself replaced are in no key's history.
 //
 // The scan runs on a thread of its own and hands out removals in pieces; the apply thread commits
 // them. What it decides depends only on versions at or below C, which never change, so it does not
-// matter when they go.
+// matter when they go, and it keeps no reader open between two pieces.
 #pragma once
 
 #include <atomic>
@@ -25,15 +32,21 @@ namespace mortise::mvcc {
 // bytes big endian.
 constexpr std::string_view kCompactFinishedKey = "compact-finished";
 
+// Versions in one commit of the apply thread: a put that comes then waits for no more than this.
+constexpr uint64_t kSliceVersionsMax = 200;
+
 struct Removal {
   Arena arena;
   store::WriteBatch batch;
   uint64_t versions = 0;  // How many versions of keys it removes.
 };
 
+enum class ScanBy : uint8_t { kCheaper, kChanges, kKeys };
+
 struct CompactionOptions {
-  uint64_t batch_versions_max = 1000;  // --compaction-batch-limit
-  std::function<bool()> pause;         // Between pieces; false to stop.
+  uint64_t batch_versions_max = 1000;  // Removed between two pauses; --compaction-batch-limit.
+  std::function<bool()> pause;         // False to stop.
+  ScanBy scan_by = ScanBy::kCheaper;
 };
 
 struct ScanResult {
@@ -41,7 +54,7 @@ struct ScanResult {
   ScanHash hash;
 };
 
-// Calls `emit` with pieces until all is said; the last piece also records that the compaction is
+// Calls `emit` with slices until all is said; the last one also records that the compaction is
 // finished. kStopped if pause() said so.
 Status find_removals(const store::Store& store, int64_t previous, int64_t revision,
                      const CompactionOptions& options,

@@ -14,6 +14,17 @@ using testing::Model;
 using testing::Rows;
 using testing::TestStore;
 
+// How compactions of the running test scan.
+ScanBy scan_by = ScanBy::kCheaper;
+
+class Compactor : public ::testing::TestWithParam<ScanBy> {
+ protected:
+  void SetUp() override { scan_by = GetParam(); }
+};
+class CompactionHash : public Compactor {};
+INSTANTIATE_TEST_SUITE_P(By, Compactor, ::testing::Values(ScanBy::kChanges, ScanBy::kKeys));
+INSTANTIATE_TEST_SUITE_P(By, CompactionHash, ::testing::Values(ScanBy::kChanges, ScanBy::kKeys));
+
 // Does the same to a store and to the model.
 class Pair {
  public:
@@ -68,6 +79,7 @@ class Pair {
     ScanResult scan;
     CompactionOptions options;
     options.batch_versions_max = piece_versions;
+    options.scan_by = scan_by;
     options.pause = [&] { return emitted.size() < pieces; };
     int64_t previous = finished();
     Status status = find_removals(
@@ -178,7 +190,7 @@ void write_history(Pair* pair) {
   pair->commit();
 }
 
-TEST(Compactor, ResumesAfterEveryPiece) {
+TEST_P(Compactor, ResumesAfterEveryPiece) {
   for (uint64_t piece_versions : {1, 2, 5}) {
     for (size_t lost : {0, 1}) {
       size_t stop_after = 0;
@@ -205,7 +217,7 @@ TEST(Compactor, ResumesAfterEveryPiece) {
   }
 }
 
-TEST(Compactor, StoppedAtEveryPieceItStillEnds) {
+TEST_P(Compactor, StoppedAtEveryPieceItStillEnds) {
   Pair pair;
   write_history(&pair);
   pair.compact(pair.revision());
@@ -219,7 +231,7 @@ TEST(Compactor, StoppedAtEveryPieceItStillEnds) {
   pair.expect_all();
 }
 
-TEST(Compactor, AtEveryRevisionInTurn) {
+TEST_P(Compactor, AtEveryRevisionInTurn) {
   Pair pair;
   pair.watch_hash();
   write_history(&pair);
@@ -232,7 +244,7 @@ TEST(Compactor, AtEveryRevisionInTurn) {
   }
 }
 
-TEST(Compactor, AtEveryRevisionFromTheStart) {
+TEST_P(Compactor, AtEveryRevisionFromTheStart) {
   for (int64_t r = 2; r <= 22; ++r) {
     Pair pair;
     pair.watch_hash();
@@ -244,7 +256,7 @@ TEST(Compactor, AtEveryRevisionFromTheStart) {
   }
 }
 
-TEST(Compactor, SkippedCompactionsAreMadeUpFor) {
+TEST_P(Compactor, SkippedCompactionsAreMadeUpFor) {
   Pair pair;
   write_history(&pair);
   pair.compact(5);
@@ -257,7 +269,7 @@ TEST(Compactor, SkippedCompactionsAreMadeUpFor) {
   pair.expect_all();
 }
 
-TEST(Compactor, TombstoneAtTheCompactedRevisionStaysUntilTheNext) {
+TEST_P(Compactor, TombstoneAtTheCompactedRevisionStaysUntilTheNext) {
   Pair pair;
   pair.put("k");  // 2
   pair.del("k");  // 3
@@ -274,7 +286,7 @@ TEST(Compactor, TombstoneAtTheCompactedRevisionStaysUntilTheNext) {
   pair.expect_all();
 }
 
-TEST(Compactor, TxnThatDeletesAndPutsAKeyKeepsThePut) {
+TEST_P(Compactor, TxnThatDeletesAndPutsAKeyKeepsThePut) {
   for (int64_t compacted : {3, 4}) {
     Pair pair;
     pair.put("k");  // 2
@@ -291,7 +303,7 @@ TEST(Compactor, TxnThatDeletesAndPutsAKeyKeepsThePut) {
   }
 }
 
-TEST(Compactor, TxnThatPutsAndDeletesAKeyCountsEachVersionOnce) {
+TEST_P(Compactor, TxnThatPutsAndDeletesAKeyCountsEachVersionOnce) {
   Pair pair;
   pair.put("k");  // 2
   pair.add_put("k");
@@ -306,7 +318,7 @@ TEST(Compactor, TxnThatPutsAndDeletesAKeyCountsEachVersionOnce) {
   pair.expect_all();
 }
 
-TEST(CompactionHash, IsThatOfTheHistoryBeforeRowsGo) {
+TEST_P(CompactionHash, IsThatOfTheHistoryBeforeRowsGo) {
   for (int64_t step : {2, 3, 7}) {
     Pair pair;
     pair.watch_hash();
@@ -322,7 +334,7 @@ TEST(CompactionHash, IsThatOfTheHistoryBeforeRowsGo) {
   }
 }
 
-TEST(CompactionHash, WhereNoKeyIsLeftCoversAllThatTheLastCompactionLeft) {
+TEST_P(CompactionHash, WhereNoKeyIsLeftCoversAllThatTheLastCompactionLeft) {
   Pair pair;
   pair.watch_hash();
   pair.put("a");  // 2

@@ -184,11 +184,15 @@ class History {
   void remove_compacted() {
     if (model_.compacted() != view_state().compacted) commit();
     check_hashes();
+    bool first = true;
     for (bool done = false; !done;) {
       int64_t previous = finished_compaction(store_.get()->reader().value()).value();
       if (previous == model_.compacted()) break;
       CompactionOptions options;
       options.batch_versions_max = 1 + random_.below(20);
+      // One that was interrupted goes on by keys.
+      options.scan_by = first && random_.percent(50) ? ScanBy::kChanges : ScanBy::kKeys;
+      first = false;
       options.pause = [this] { return random_.percent(70); };
       ScanResult scan;
       Status status = find_removals(

@@ -10,7 +10,7 @@ CompactionRunner::~CompactionRunner() { stop(); }
 
 void CompactionRunner::start(int64_t finished, int64_t compacted) {
   finished_ = finished;
-  if (compacted > finished) wanted_.push_back({compacted, false});
+  if (compacted > finished) wanted_.push_back({compacted, false, true});
   thread_ = std::thread([this] { run(); });
 }
 
@@ -31,7 +31,7 @@ void CompactionRunner::schedule(int64_t revision) {
   if (wanted_.size() < kWaitingMax) {
     wanted_.push_back({revision, true});
   } else {
-    wanted_.back() = {revision, false};
+    wanted_.back() = {revision, false, wanted_.back().is_resumed};
   }
   wake_.notify_all();
 }
@@ -75,6 +75,7 @@ Status CompactionRunner::compact(Wanted wanted) {
     std::unique_lock lock(mutex_);
     return !wake_.wait_for(lock, options_.pause, [&] { return stopping_; });
   };
+  if (wanted.is_resumed) options.scan_by = mvcc::ScanBy::kKeys;
   mvcc::ScanResult scan;
   MORTISE_RETURN_IF_ERROR(mvcc::find_removals(
       *store_, finished_, wanted.revision, options,

@@ -48,6 +48,7 @@ class CompactionRunner {
   struct Wanted {
     int64_t revision;
     bool is_hashed;
+    bool is_resumed = false;
   };
   static constexpr size_t kWaitingMax = mvcc::PastHashes::kHashesMax;
 
