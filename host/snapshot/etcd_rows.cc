@@ -112,7 +112,8 @@ Status EtcdRows::add_members() {
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     membership::Member member;
-    if (!membership::decode_member(value, &member)) return corruption("a member is malformed");
+    if (!membership::decode_member(value, &member))
+      return corruption("a stored member is malformed");
     members.rows.emplace_back(membership::hex_id(member.id), member_json(member));
   }
   MORTISE_RETURN_IF_ERROR(cursor.status());
