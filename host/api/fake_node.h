@@ -1,0 +1,34 @@
+// A Node for tests of handlers: each function is a bug until a test overrides it.
+#pragma once
+
+#include "host/api/context.h"
+
+namespace mortise::api {
+
+class FakeNode : public Node {
+ public:
+  void propose(uint32_t, std::string_view, std::unique_ptr<apply::Waiter>) override { unused(); }
+  RpcStatus check_linearizable() const override { unused(); }
+  void when_compacted(int64_t, std::function<void(bool)>) override { unused(); }
+  std::optional<mvcc::PastHash> past_hash(int64_t) const override { unused(); }
+  void reclaim(std::function<void(Status)>) override { unused(); }
+  bool run_long(std::function<void()>) override { unused(); }
+  bool between_commits(std::function<void()>) override { unused(); }
+  bool run_snapshot(std::function<void()>) override { unused(); }
+  int64_t revision() const override { unused(); }
+  uint64_t term() const override { unused(); }
+  uint64_t leader() const override { unused(); }
+  uint64_t committed_index() const override { unused(); }
+  uint64_t applied_index() const override { unused(); }
+  int64_t new_lease_id() override { unused(); }
+  bool has_space(int64_t) override { unused(); }
+  rpc::ServerStream* open_watch(const rpc::ClientStream&) override { unused(); }
+  void log(std::string_view, std::string_view, const std::vector<LogField>&) override {}
+
+ private:
+  [[noreturn]] static void unused() {
+    check_failed("the test overrides it", __FILE__, __LINE__, "a function of FakeNode was called");
+  }
+};
+
+}  // namespace mortise::api
