@@ -61,7 +61,7 @@ void Call::report(std::chrono::nanoseconds took, size_t response_bytes) const {
                        {"remote", remote_},
                        {"response type", method_->grpc_path},
                        {"request count", "-1"},
-                       {"request size", std::to_string(request_.view().size())},
+                       {"request size", std::to_string(request_bytes_ + request_.view().size())},
                        {"response count", "-1"},
                        {"response size", std::to_string(response_bytes)}});
 }

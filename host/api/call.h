@@ -32,12 +32,18 @@ class Call {
         remote_(std::move(o.remote_)),
         done_(std::exchange(o.done_, nullptr)),
         done_context_(o.done_context_),
-        start_(o.start_) {}
+        start_(o.start_),
+        request_bytes_(o.request_bytes_) {}
   Call& operator=(Call&&) = delete;
   ~Call() { MORTISE_CHECK(done_ == nullptr, "a call was dropped without an answer"); }
 
   const Context& context() const { return *context_; }
   std::string_view request() const { return request_.view(); }
+  // Gives the request's memory back before the answer.
+  void drop_request() {
+    request_bytes_ = request_.view().size();
+    request_ = rpc::Payload();
+  }
 
   void reply(ByteBuffer&& response) {
     report_if_slow(response.size());
@@ -68,6 +74,14 @@ class Call {
   mortise_done_fn done_;
   void* done_context_;
   std::chrono::steady_clock::time_point start_;
+  size_t request_bytes_ = 0;  // Of a request that was dropped.
+};
+
+// A call whose work ends early when its client is gone. It lives until it has been answered.
+class Cancellable {
+ public:
+  virtual ~Cancellable() = default;
+  virtual void cancel() = 0;
 };
 
 template <typename Message>

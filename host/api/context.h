@@ -12,6 +12,7 @@
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
 #include "host/lease/lessor.h"
+#include "host/lock/keeper.h"
 #include "host/membership/cluster.h"
 #include "host/mvcc/compaction_hash.h"
 #include "host/rpc/header.h"
@@ -75,6 +76,7 @@ struct Context {
   Node* node = nullptr;
   store::Store* store = nullptr;
   lease::Lessor* lessor = nullptr;
+  lock::Keeper* keeper = nullptr;
   membership::Cluster* cluster = nullptr;
   apply::Alarms* alarms = nullptr;
   std::atomic<uint32_t>* open_snapshots = nullptr;

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "host/api/methods.h"
+#include "host/api/txn_check.h"
 #include "host/mvcc/view.h"
 #include "proto/rpc.pb.h"
 
@@ -10,7 +11,6 @@ namespace mortise::api {
 void lease_grant(Call call) {
   etcdserverpb::LeaseGrantRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  constexpr int64_t kLeaseCost = 64;
   Node* node = call.context().node;
   if (!node->has_space(kLeaseCost)) return call.fail(rpc_errors::kNoSpace);
   if (request.id() == 0) request.set_id(node->new_lease_id());

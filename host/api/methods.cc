@@ -4,7 +4,7 @@ namespace mortise::api {
 namespace {
 
 // A method whose handler is missing belongs to the API but is not served in this version.
-std::vector<MethodEntry> make_methods() {
+std::vector<MethodEntry> etcd_methods() {
   constexpr auto U = MORTISE_UNARY;
   constexpr auto S = MORTISE_SERVER_STREAM;
   constexpr auto B = MORTISE_BIDI_STREAM;
@@ -86,20 +86,46 @@ std::vector<MethodEntry> make_methods() {
       {U, "/etcdserverpb.Auth/RoleDelete", {"/v3/auth/role/delete", nullptr}},
       {U, "/etcdserverpb.Auth/RoleGrantPermission", {"/v3/auth/role/grant", nullptr}},
       {U, "/etcdserverpb.Auth/RoleRevokePermission", {"/v3/auth/role/revoke", nullptr}},
-      {U, "/v3lockpb.Lock/Lock", {"/v3/lock/lock", nullptr}},
-      {U, "/v3lockpb.Lock/Unlock", {"/v3/lock/unlock", nullptr}},
-      {U, "/v3electionpb.Election/Campaign", {"/v3/election/campaign", nullptr}},
-      {U, "/v3electionpb.Election/Proclaim", {"/v3/election/proclaim", nullptr}},
-      {U, "/v3electionpb.Election/Leader", {"/v3/election/leader", nullptr}},
-      {S, "/v3electionpb.Election/Observe", {"/v3/election/observe", nullptr}},
-      {U, "/v3electionpb.Election/Resign", {"/v3/election/resign", nullptr}},
   };
+}
+
+// Locks and elections, and the services that every gRPC server has.
+std::vector<MethodEntry> more_methods() {
+  constexpr auto U = MORTISE_UNARY;
+  constexpr auto S = MORTISE_SERVER_STREAM;
+  return {
+      {U, "/v3lockpb.Lock/Lock", {"/v3/lock/lock", nullptr}, nullptr, nullptr, lock_lock},
+      {U, "/v3lockpb.Lock/Unlock", {"/v3/lock/unlock", nullptr}, lock_unlock},
+      {U,
+       "/v3electionpb.Election/Campaign",
+       {"/v3/election/campaign", nullptr},
+       nullptr,
+       nullptr,
+       election_campaign},
+      {U, "/v3electionpb.Election/Proclaim", {"/v3/election/proclaim", nullptr}, election_proclaim},
+      {U, "/v3electionpb.Election/Leader", {"/v3/election/leader", nullptr}, election_leader},
+      {S,
+       "/v3electionpb.Election/Observe",
+       {"/v3/election/observe", nullptr},
+       nullptr,
+       election_observe},
+      {U, "/v3electionpb.Election/Resign", {"/v3/election/resign", nullptr}, election_resign},
+      {U, "/grpc.health.v1.Health/Check", {nullptr}, health_check},
+      {U, "/grpc.health.v1.Health/List", {nullptr}, health_list},
+      {S, "/grpc.health.v1.Health/Watch", {nullptr}, nullptr, health_watch},
+  };
+}
+
+std::vector<MethodEntry> all_methods() {
+  std::vector<MethodEntry> all = etcd_methods();
+  for (MethodEntry& entry : more_methods()) all.push_back(std::move(entry));
+  return all;
 }
 
 }  // namespace
 
 const std::vector<MethodEntry>& methods() {
-  static const std::vector<MethodEntry> table = make_methods();
+  static const std::vector<MethodEntry> table = all_methods();
   return table;
 }
 

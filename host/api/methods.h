@@ -13,6 +13,8 @@
 namespace mortise::api {
 
 using UnaryHandler = void (*)(Call call);
+// For calls that may wait long for others. The answer may come before it returns.
+using CancellableHandler = Cancellable* (*)(Call call);
 // Null with the reason in *refused if the stream cannot be had.
 using StreamHandler = rpc::ServerStream* (*)(const Context& context,
                                              const rpc::ClientStream& client, RpcStatus* refused);
@@ -23,7 +25,7 @@ struct MethodEntry {
   std::vector<const char*> http_paths;  // NULL-ended.
   UnaryHandler unary = nullptr;         // With a null handler the method answers Unimplemented.
   StreamHandler stream = nullptr;
-  uint32_t flags = 0;  // Of mortise_method.
+  CancellableHandler cancellable = nullptr;
 };
 
 const std::vector<MethodEntry>& methods();
@@ -48,8 +50,18 @@ void maintenance_hash_kv(Call call);
 void maintenance_move_leader(Call call);
 void auth_status(Call call);
 rpc::ServerStream* kv_range_stream(const Context&, const rpc::ClientStream&, RpcStatus*);
+Cancellable* lock_lock(Call call);
+void lock_unlock(Call call);
+Cancellable* election_campaign(Call call);
+void election_proclaim(Call call);
+void election_leader(Call call);
+void election_resign(Call call);
+void health_check(Call call);
+void health_list(Call call);
 rpc::ServerStream* watch_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* maintenance_snapshot(const Context&, const rpc::ClientStream&, RpcStatus*);
+rpc::ServerStream* election_observe(const Context&, const rpc::ClientStream&, RpcStatus*);
+rpc::ServerStream* health_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* lease_keep_alive(const Context&, const rpc::ClientStream&, RpcStatus*);
 
 }  // namespace mortise::api

@@ -32,8 +32,9 @@ void Service::set_resolver(Service* (*service_of)(const mortise_host* host)) {
 
 Service::Service(const Context& context, const TransportSettings& settings) : context_(context) {
   for (const MethodEntry& entry : methods()) {
-    methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind,
-                                      entry.flags, 0, entry.grpc_path, entry.http_paths.data()});
+    uint32_t flags = entry.cancellable != nullptr ? MORTISE_METHOD_CANCELLABLE : 0;
+    methods_.push_back(mortise_method{static_cast<uint32_t>(methods_.size()), entry.kind, flags, 0,
+                                      entry.grpc_path, entry.http_paths.data()});
   }
   table_.struct_size = sizeof table_;
   table_.method_count = static_cast<uint32_t>(methods_.size());
@@ -45,7 +46,9 @@ Service::Service(const Context& context, const TransportSettings& settings) : co
   table_.keepalive_interval_ns = settings.keepalive_interval_ns;
   table_.keepalive_timeout_ns = settings.keepalive_timeout_ns;
   table_.call = call;
-  table_.cancel = [](mortise_call*) {};
+  table_.cancel = [](mortise_call* call) {
+    if (call != nullptr) reinterpret_cast<Cancellable*>(call)->cancel();
+  };
   table_.stream_open = stream_open;
   table_.stream_send = [](mortise_stream* s, mortise_buffer message) {
     stream_of(s)->on_message(rpc::Payload(message));
@@ -68,19 +71,26 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
                              mortise_done_fn done, void* context, mortise_call** out) {
   rpc::Payload payload(request);
   Service* self = g_service_of(host);
-  if (out != nullptr) *out = nullptr;  // What reached the log goes on; there is nothing to cancel.
+  if (out != nullptr) *out = nullptr;  // Most calls go on once they have begun.
   if (!self->serving_) return MORTISE_E_STOPPED;
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
-  RpcStatus admitted = entry.unary == nullptr ? not_served(entry) : self->admit(*caller);
+  bool is_served = entry.unary != nullptr || entry.cancellable != nullptr;
+  RpcStatus admitted = is_served ? self->admit(*caller) : not_served(entry);
   if (admitted.ok() && !wire::is_message(payload.view())) admitted = rpc_errors::kMalformed;
   if (!admitted.ok()) {
     refuse(done, context, admitted);
     return MORTISE_OK;
   }
-  entry.unary(Call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)),
-                   done, context));
+  Call call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
+            context);
+  if (entry.unary != nullptr) {
+    entry.unary(std::move(call));
+    return MORTISE_OK;
+  }
+  Cancellable* cancellable = entry.cancellable(std::move(call));
+  if (out != nullptr) *out = reinterpret_cast<mortise_call*>(cancellable);
   return MORTISE_OK;
 }
 

@@ -16,6 +16,7 @@ RpcStatus check_txn(const wire::TxnRequest& request, uint64_t ops_max);
 bool is_read_only(const wire::TxnRequest& txn);
 // Only serializable ranges.
 bool is_serializable(const wire::TxnRequest& txn);
+constexpr int64_t kLeaseCost = 64;  // Of a grant.
 // What the request may add to the store, as etcd reckons it.
 int64_t put_cost(const wire::PutRequest& put);
 int64_t txn_cost(const wire::TxnRequest& txn);

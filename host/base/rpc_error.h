@@ -172,6 +172,13 @@ constexpr RpcError kMalformed{
 constexpr RpcError kMalformedStream{
     RpcCode::kInternal,
     "grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data"};
+// Of the services for locks and elections.
+constexpr RpcError kSessionExpired{RpcCode::kUnknown, "mutex: session is expired"};
+constexpr RpcError kElectionNotLeader{RpcCode::kUnknown, "election: not leader"};
+constexpr RpcError kElectionNoLeader{RpcCode::kUnknown, "election: no leader"};
+constexpr RpcError kLeaderKeyMissing{RpcCode::kUnknown, "\"leader\" field must be provided"};
+// Of the health service.
+constexpr RpcError kUnknownService{RpcCode::kNotFound, "unknown service"};
 
 }  // namespace rpc_errors
 }  // namespace mortise

@@ -14,8 +14,9 @@ namespace mortise::mvcc {
 struct Event {
   Revision revision;
   bool is_delete = false;
-  bool is_create = false;   // A put that made the key.
-  bool prev_known = false;  // prev_kv is set, or known to be absent.
+  bool is_create = false;       // A put that made the key.
+  bool prev_known = false;      // prev_kv is set, or known to be absent.
+  int64_t create_revision = 0;  // Of the key; of a deleted one, what it was. 0 if not known.
   std::string_view key;
   std::string_view
       key_value;  // KeyValue bytes as an event shows them: a delete has key and mod_revision.

@@ -107,6 +107,7 @@ void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
   Event event;
   event.revision = Revision{state_.revision + 1, sub_};
   event.is_create = !before.found;
+  event.create_revision = kv.create_revision;
   event.key = key;
   event.key_value = stored;
   set_previous(before, &event);
@@ -137,6 +138,7 @@ Status Writer::write_delete(std::string_view user_key) {
   Event event;
   event.revision = Revision{state_.revision + 1, sub_};
   event.is_delete = true;
+  event.create_revision = before.kv.create_revision;
   event.key = key;
   event.key_value = {p, size};
   set_previous(before, &event);

@@ -58,6 +58,7 @@ Status Server::start() {
   MORTISE_ASSIGN_OR_RETURN(int64_t finished, mvcc::finished_compaction(reader));
   reader.close();
   hub_->start(revision());
+  keeper_->start();
   apply_loop_->start();
   compaction_->start(finished, applier_->visible().compacted);
   log_->info("starting etcd server", {{"local-member-id", membership::hex_id(cluster_->local_id())},
@@ -312,6 +313,7 @@ void Server::stop() {
                {{"local-member-id", membership::hex_id(cluster_->local_id())}});
   }
   if (hub_) hub_->stop();
+  if (keeper_) keeper_->stop();
   drain_transports();
   if (service_) service_->stop_serving();
   auto_compactor_.reset();
@@ -339,6 +341,7 @@ void Server::stop() {
   }
   transports_.clear();
   hub_.reset();
+  keeper_.reset();
   if (store_) {
     if (auto synced = sync_store(); !synced.ok()) {
       log_->warn("the store could not be synced; the log will be replayed",

@@ -17,6 +17,7 @@
 #include "host/config/config.h"
 #include "host/loader/host_services.h"
 #include "host/loader/loader.h"
+#include "host/lock/keeper.h"
 #include "host/server/apply_loop.h"
 #include "host/server/auto_compaction.h"
 #include "host/server/compaction.h"
@@ -104,6 +105,7 @@ class Server : public api::Node {
 
   // wiring.cc
   Status make_hub();
+  void make_keeper();
   void answering(bool begin);
   apply::Hooks apply_hooks();
   Status make_apply();
@@ -154,6 +156,7 @@ class Server : public api::Node {
   apply::Alarms alarms_;
   apply::WaitList waiters_;
   std::unique_ptr<watch::Hub> hub_;
+  std::unique_ptr<lock::Keeper> keeper_;
   std::unique_ptr<apply::Applier> applier_;
   std::unique_ptr<wal::Wal> wal_;
   std::unique_ptr<RaftNode> raft_;

@@ -16,6 +16,21 @@ Status Server::make_hub() {
   return Status();
 }
 
+void Server::make_keeper() {
+  lock::KeeperOptions keeper;
+  keeper.propose = [this](uint32_t field, std::string_view request,
+                          std::unique_ptr<apply::Waiter> waiter) {
+    propose(field, request, std::move(waiter));
+  };
+  keeper.check_linearizable = [this] { return check_linearizable(); };
+  keeper.new_lease_id = [this] { return new_lease_id(); };
+  keeper.header = [this](int64_t revision) { return context_->header(revision); };
+  keeper.revision = [this] { return revision(); };
+  keeper.failed = [this](const Status& status) { fail("the keeper of locks failed", status); };
+  keeper.request_bytes_max = config_.max_request_bytes + (512 << 10);
+  keeper_ = std::make_unique<lock::Keeper>(store_.get(), std::move(keeper));
+}
+
 // The answers of a batch leave together where a transport can do that.
 void Server::answering(bool begin) {
   for (Transport& transport : transports_) {
@@ -40,6 +55,7 @@ apply::Hooks Server::apply_hooks() {
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
     unflushed_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()),
                                std::memory_order_relaxed);
+    keeper_->publish(batch);
     hub_->publish(std::move(batch));
   };
   hooks.answering = [this, active = false](bool begin) mutable {
@@ -64,6 +80,7 @@ Status Server::make_apply() {
   lessor.makes_checkpoints = config_.feature_gates.at("LeaseCheckpoint");
   lessor_ = std::make_unique<lease::Lessor>(std::move(lessor));
   MORTISE_RETURN_IF_ERROR(make_hub());
+  make_keeper();
   applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
                                               &waiters_, apply_hooks());
   MORTISE_RETURN_IF_ERROR(applier_->open());
@@ -113,6 +130,7 @@ Status Server::make_api() {
   context_->node = this;
   context_->store = store_.get();
   context_->lessor = lessor_.get();
+  context_->keeper = keeper_.get();
   context_->cluster = cluster_.get();
   context_->alarms = &alarms_;
   context_->open_snapshots = &open_snapshots_;

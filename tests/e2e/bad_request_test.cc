@@ -15,28 +15,37 @@ using KV = etcdserverpb::KV::Stub;
 using Lease = etcdserverpb::Lease::Stub;
 
 constexpr const char* kServed[] = {
-    "/etcdserverpb.KV/Range",           "/etcdserverpb.KV/Put",
-    "/etcdserverpb.KV/DeleteRange",     "/etcdserverpb.KV/Txn",
-    "/etcdserverpb.KV/Compact",         "/etcdserverpb.Lease/LeaseGrant",
-    "/etcdserverpb.Lease/LeaseRevoke",  "/etcdserverpb.Lease/LeaseTimeToLive",
-    "/etcdserverpb.Cluster/MemberList", "/etcdserverpb.Maintenance/Alarm",
-    "/etcdserverpb.Maintenance/HashKV", "/etcdserverpb.Maintenance/Status",
-    "/etcdserverpb.Lease/LeaseLeases",  "/etcdserverpb.Maintenance/Defragment",
-    "/etcdserverpb.KV/RangeStream",     "/etcdserverpb.Maintenance/MoveLeader",
+    "/etcdserverpb.KV/Range",
+    "/etcdserverpb.KV/Put",
+    "/etcdserverpb.KV/DeleteRange",
+    "/etcdserverpb.KV/Txn",
+    "/etcdserverpb.KV/Compact",
+    "/etcdserverpb.Lease/LeaseGrant",
+    "/etcdserverpb.Lease/LeaseRevoke",
+    "/etcdserverpb.Lease/LeaseTimeToLive",
+    "/etcdserverpb.Cluster/MemberList",
+    "/etcdserverpb.Maintenance/Alarm",
+    "/etcdserverpb.Maintenance/HashKV",
+    "/etcdserverpb.Maintenance/Status",
+    "/etcdserverpb.Lease/LeaseLeases",
+    "/etcdserverpb.Maintenance/Defragment",
+    "/etcdserverpb.KV/RangeStream",
+    "/etcdserverpb.Maintenance/MoveLeader",
+    "/v3lockpb.Lock/Lock",
+    "/v3lockpb.Lock/Unlock",
+    "/v3electionpb.Election/Campaign",
+    "/v3electionpb.Election/Proclaim",
+    "/v3electionpb.Election/Leader",
+    "/v3electionpb.Election/Resign",
+    "/grpc.health.v1.Health/Check",
 };
 
 // Part of the API, but not of this version.
 constexpr const char* kNotServed[] = {
-    "/etcdserverpb.Cluster/MemberAdd",
-    "/etcdserverpb.Cluster/MemberRemove",
-    "/etcdserverpb.Cluster/MemberUpdate",
-    "/etcdserverpb.Cluster/MemberPromote",
-    "/etcdserverpb.Maintenance/Snapshot",
-    "/etcdserverpb.Auth/AuthEnable",
-    "/etcdserverpb.Auth/UserAdd",
-    "/etcdserverpb.Auth/RoleAdd",
-    "/v3lockpb.Lock/Lock",
-    "/v3electionpb.Election/Campaign",
+    "/etcdserverpb.Cluster/MemberAdd",    "/etcdserverpb.Cluster/MemberRemove",
+    "/etcdserverpb.Cluster/MemberUpdate", "/etcdserverpb.Cluster/MemberPromote",
+    "/etcdserverpb.Maintenance/Snapshot", "/etcdserverpb.Auth/AuthEnable",
+    "/etcdserverpb.Auth/UserAdd",         "/etcdserverpb.Auth/RoleAdd",
 };
 
 class BadRequestTest : public ::testing::TestWithParam<std::string> {
