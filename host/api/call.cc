@@ -55,15 +55,6 @@ void propose(Call call, uint32_t field, std::string_view request) {
   context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));
 }
 
-void Call::report(std::chrono::nanoseconds took, size_t response_bytes) const {
-  context_->node->log("warn", "request stats",
-                      {{"time spent", go_duration(took)},
-                       {"remote", remote_},
-                       {"response type", method_->grpc_path},
-                       {"request count", "-1"},
-                       {"request size", std::to_string(request_bytes_ + request_.view().size())},
-                       {"response count", "-1"},
-                       {"response size", std::to_string(response_bytes)}});
-}
+std::string_view Call::grpc_path() const { return method_->grpc_path; }
 
 }  // namespace mortise::api

@@ -32,26 +32,24 @@ class Call {
         remote_(std::move(o.remote_)),
         done_(std::exchange(o.done_, nullptr)),
         done_context_(o.done_context_),
-        start_(o.start_),
-        request_bytes_(o.request_bytes_) {}
+        start_(o.start_) {}
   Call& operator=(Call&&) = delete;
   ~Call() { MORTISE_CHECK(done_ == nullptr, "a call was dropped without an answer"); }
 
   const Context& context() const { return *context_; }
   std::string_view request() const { return request_.view(); }
-  // Gives the request's memory back before the answer.
-  void drop_request() {
-    request_bytes_ = request_.view().size();
-    request_ = rpc::Payload();
-  }
+  std::string_view grpc_path() const;
+  std::chrono::steady_clock::time_point start() const { return start_; }
+  // Gives the request's memory back before the answer; the log then knows less of the call.
+  void drop_request() { request_ = rpc::Payload(); }
 
   void reply(ByteBuffer&& response) {
-    report_if_slow(response.size());
+    report_if_slow(true, response.view());
     std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}),
                                   rpc::to_buffer(std::move(response)));
   }
   void fail(const RpcStatus& status) {
-    report_if_slow(0);
+    report_if_slow(false, {});
     std::exchange(done_, nullptr)(done_context_, static_cast<mortise_rpc_code>(status.code()),
                                   rpc::to_bytes(status.message()), mortise_buffer{});
   }
@@ -61,11 +59,12 @@ class Call {
   }
 
  private:
-  void report_if_slow(size_t response_bytes) {
+  void report_if_slow(bool answered, std::string_view response) {
     auto took = std::chrono::steady_clock::now() - start_;
-    if (took > context_->limits.slow_request) report(took, response_bytes);
+    if (took > context_->limits.report_after) report(took, answered, response);
   }
-  void report(std::chrono::nanoseconds took, size_t response_bytes) const;
+  // request_stats.cc
+  void report(std::chrono::nanoseconds took, bool answered, std::string_view response) const;
 
   const Context* context_;
   const MethodEntry* method_;
@@ -74,7 +73,6 @@ class Call {
   mortise_done_fn done_;
   void* done_context_;
   std::chrono::steady_clock::time_point start_;
-  size_t request_bytes_ = 0;  // Of a request that was dropped.
 };
 
 // A call whose work ends early when its client is gone. It lives until it has been answered.

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
@@ -23,7 +25,10 @@
 namespace mortise::api {
 
 // A field of a line in the log.
-using LogField = std::pair<std::string, std::variant<std::string, int64_t>>;
+using LogValue = std::variant<std::string, int64_t, std::vector<std::string>,
+                              std::chrono::nanoseconds, std::chrono::system_clock::time_point>;
+using LogField = std::pair<std::string, LogValue>;
+using LogFields = std::vector<LogField>;
 
 // The server as the handlers see it.
 class Node {
@@ -67,6 +72,10 @@ struct Limits {
   uint64_t txn_ops_max = 128;
   int64_t quota_bytes = int64_t{2} << 30;  // For Status; has_space() judges.
   std::chrono::nanoseconds slow_request{std::chrono::milliseconds(300)};
+  std::chrono::nanoseconds slow_apply{std::chrono::milliseconds(100)};  // For reads.
+  bool log_all_requests = false;  // At level debug every call is logged.
+  // A call that takes less is not looked at again when it is answered.
+  std::chrono::nanoseconds report_after{std::chrono::milliseconds(100)};
 };
 
 // Streams of Maintenance.Snapshot that are open at once: each keeps a view of the store.

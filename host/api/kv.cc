@@ -1,6 +1,7 @@
 // etcdserverpb.KV
 #include "host/api/methods.h"
 #include "host/api/read_view.h"
+#include "host/api/request_stats.h"
 #include "host/api/txn_check.h"
 #include "host/mvcc/range.h"
 #include "host/mvcc/writer.h"
@@ -9,6 +10,33 @@ namespace mortise::api {
 namespace {
 
 constexpr size_t kRangeResponseBytes = 512;  // First guess; most reads are of one small key.
+
+// What etcd's log counts has no ids in its header.
+size_t short_header_size(int64_t revision) {
+  return wire::bytes_field_size(1, wire::varint_field_size(3, static_cast<uint64_t>(revision)));
+}
+
+// "responses:<range_response_count:1 range_response_count:0> size:57"
+std::string describe_txn(const mvcc::Outcome& outcome) {
+  std::string counts;
+  wire::FieldReader ops(outcome.body.view());
+  wire::Field f;
+  while (ops.next(&f)) {
+    if (!f.is_bytes(3)) continue;
+    int64_t count = 0;
+    wire::FieldReader op(f.bytes);
+    wire::Field range;
+    while (op.next(&range)) {
+      wire::FieldReader fields(range.is_bytes(1) ? range.bytes : std::string_view());
+      wire::Field field;
+      while (fields.next(&field)) count += field.is_bytes(2) ? 1 : 0;
+    }
+    counts +=
+        (counts.empty() ? "" : " ") + std::string("range_response_count:") + std::to_string(count);
+  }
+  size_t size = outcome.body.size() + short_header_size(outcome.revision);
+  return "responses:<" + counts + "> size:" + std::to_string(size);
+}
 
 void read_only_txn(Call call, const wire::TxnRequest& txn) {
   const Context& context = call.context();
@@ -22,6 +50,7 @@ void read_only_txn(Call call, const wire::TxnRequest& txn) {
   mvcc::Outcome outcome;
   Status status = mvcc::read_only_txn(read.context, txn, &outcome);
   if (!status.ok()) return call.fail(status);
+  warn_if_slow_read(call, "read-only txn ", outcome.rpc, [&] { return describe_txn(outcome); });
   if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
   call.reply(respond(context, outcome.revision, outcome.body.view()));
 }
@@ -43,10 +72,16 @@ void kv_range(Call call) {
   ByteBuffer response(kRangeResponseBytes);
   rpc::append_header(context.header(read.context.revision), &response);
   mvcc::RangeResult result;
+  size_t header_size = response.size();
   Status status = mvcc::range(read.context, request, &response, &result);
   if (!status.ok()) return call.fail(status);
+  if (result.rpc.ok()) mvcc::append_range_tail(result, &response);
+  warn_if_slow_read(call, "read-only range ", result.rpc, [&] {
+    size_t size = response.size() - header_size + short_header_size(read.context.revision);
+    return "range_response_count:" + std::to_string(result.kv_count) +
+           " size:" + std::to_string(size);
+  });
   if (!result.rpc.ok()) return call.fail(result.rpc);
-  mvcc::append_range_tail(result, &response);
   call.reply(std::move(response));
 }
 

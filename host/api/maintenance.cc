@@ -41,6 +41,16 @@ void hash_kv_now(Call call) {
              view->state().revision);
 }
 
+// As Go prints an AlarmMember.
+std::string alarm_text(const apply::Alarm& alarm) {
+  std::string text;
+  if (alarm.member_id != 0) text = "memberID:" + std::to_string(alarm.member_id) + " ";
+  text += "alarm:";
+  if (alarm.type == apply::kAlarmNoSpace) return text + "NOSPACE";
+  if (alarm.type == apply::kAlarmCorrupt) return text + "CORRUPT";
+  return text + std::to_string(alarm.type);
+}
+
 void hash_now(Call call) {
   const Context& context = call.context();
   auto view = mvcc::View::open(*context.store);
@@ -85,8 +95,7 @@ void maintenance_status(Call call) {
   response.mutable_downgradeinfo()->set_targetversion(target);
   if (node.leader() == 0) response.add_errors(std::string(rpc_errors::kNoLeader.message));
   for (const apply::Alarm& alarm : context.alarms->list(apply::kAlarmNone)) {
-    std::string text = "memberID:" + std::to_string(alarm.member_id) + " alarm:";
-    response.add_errors(text + (alarm.type == apply::kAlarmNoSpace ? "NOSPACE " : "CORRUPT "));
+    response.add_errors(alarm_text(alarm));
   }
   auto member = context.cluster->member(context.cluster->local_id());
   response.set_islearner(member && member->is_learner);

@@ -34,19 +34,24 @@ Status Applier::apply(std::span<const raft::EntryRef> entries) {
     if (entry->index <= applied_index_) continue;
     MORTISE_CHECK(entry->index == batch_index_ + 1, "a committed entry is missing");
     MORTISE_RETURN_IF_ERROR(apply_entry(*entry));
+    last_entry_ = entry.get();
     batch_index_ = entry->index;
     batch_term_ = entry->term;
     if (writer_.pending_bytes() >= kBatchBytesMax || writer_.pending_ops() >= kBatchOpsMax) {
       MORTISE_RETURN_IF_ERROR(flush());
     }
   }
-  return flush();
+  Status status = flush();
+  last_entry_ = nullptr;
+  return status;
 }
 
 Status Applier::flush() {
   if (batch_index_ == applied_index_ && writer_.pending_ops() == 0) return Status();
   std::shared_ptr<mvcc::EventBatch> events;
+  auto start = std::chrono::steady_clock::now();
   MORTISE_RETURN_IF_ERROR(writer_.commit(batch_index_, batch_term_, &events));
+  report_commit(start);
   applied_index_ = batch_index_;
   applied_term_ = batch_term_;
   visible_ = mvcc::State{writer_.revision(), writer_.compacted()};
@@ -65,7 +70,8 @@ Status Applier::flush() {
 }
 
 Status Applier::remove(const mvcc::Removal& removal) {
-  return store_->commit(removal.batch, applied_index_, applied_term_);
+  MORTISE_RETURN_IF_ERROR(store_->commit(removal.batch, applied_index_, applied_term_));
+  return writer_.refresh();
 }
 
 Status Applier::apply_entry(const raft::Entry& entry) {
@@ -77,13 +83,36 @@ Status Applier::apply_entry(const raft::Entry& entry) {
   }
   std::unique_ptr<Waiter> waiter = waiters_->take(request.id);
   ApplyResult result;
+  auto start = std::chrono::steady_clock::now();
   result.rpc = gate(request);
   if (result.rpc.ok()) MORTISE_RETURN_IF_ERROR(dispatch(request, waiter != nullptr, &result));
+  if (result.revision == 0) result.revision = writer_.revision();
+  report(request, result, start);
   if (waiter != nullptr) {
-    if (result.revision == 0) result.revision = writer_.revision();
+    // As in etcd: what let a full store grow was applied, and is told so.
+    if (result.rpc.ok() && hooks_.over_quota && hooks_.over_quota() && grows(request)) {
+      result.rpc = rpc_errors::kNoSpace;
+    }
     done_.push_back(Done{std::move(waiter), std::move(result)});
   }
   return Status();
+}
+
+void Applier::report(const wire::RaftRequest& request, const ApplyResult& result,
+                     std::chrono::steady_clock::time_point start) const {
+  auto took = std::chrono::steady_clock::now() - start;
+  if (took > hooks_.slow_after) hooks_.was_slow(request, &result, took);
+  bool failed = !result.rpc.ok() && result.rpc.message() != rpc_errors::kCompacted.message;
+  if (failed && hooks_.has_failed) hooks_.has_failed(request, result, took);
+}
+
+// A commit is that of many requests; it is logged with the last one.
+void Applier::report_commit(std::chrono::steady_clock::time_point start) const {
+  auto took = std::chrono::steady_clock::now() - start;
+  if (took <= hooks_.slow_after || last_entry_ == nullptr) return;
+  wire::RaftRequest request;
+  if (last_entry_->type != raft::EntryType::kNormal || last_entry_->data.empty()) return;
+  if (wire::decode(last_entry_->data, &request)) hooks_.was_slow(request, nullptr, took);
 }
 
 Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result) {

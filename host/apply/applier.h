@@ -12,6 +12,7 @@
 // Owned by the apply thread. A Status that is not ok means that the store failed: the node stops.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <span>
@@ -37,6 +38,13 @@ constexpr size_t kBatchOpsMax = 20000;
 constexpr std::string_view kConfStateKey = "conf-state";
 
 struct Hooks {
+  // For the log: a request that took longer than slow_after, or that failed.
+  std::chrono::nanoseconds slow_after = std::chrono::nanoseconds::max();
+  // Without a result: the commit of a batch, with its last request.
+  std::function<void(const wire::RaftRequest&, const ApplyResult*, std::chrono::nanoseconds took)>
+      was_slow;
+  std::function<void(const wire::RaftRequest&, const ApplyResult&, std::chrono::nanoseconds took)>
+      has_failed;
   // A membership entry is applied; returns the core's new membership, or what makes it senseless.
   std::function<Result<raft::ConfState>(const raft::MembershipChange&)> membership_changed;
   // After a commit, before calls are answered. `state` is what is visible now.
@@ -46,6 +54,8 @@ struct Hooks {
   std::function<bool()> wants_prev;
   // Many calls are answered between answering(true) and answering(false).
   std::function<void(bool)> answering;
+  // Is the store larger than its quota? The answer to a request that let it grow then says so.
+  std::function<bool()> over_quota;
   // A compaction was applied: rows up to `revision` may be removed.
   std::function<void(int64_t revision)> compact;
   // For the log: something an operator should know.
@@ -61,7 +71,8 @@ class Applier {
   Status open();
 
   Status apply(std::span<const raft::EntryRef> entries);
-  // Removes rows that a compaction has made superfluous.
+  // Removes rows that a compaction has made superfluous, and lets go of the view of the store that
+  // is held between batches, so that the store can free what nobody else sees.
   Status remove(const mvcc::Removal& removal);
 
   const mvcc::State& visible() const { return visible_; }
@@ -77,6 +88,9 @@ class Applier {
   Status apply_membership_entry(const raft::Entry& entry);
   void put_member(raft::ChangeType type, const membership::ChangeContext& context);
   Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
+  void report(const wire::RaftRequest& request, const ApplyResult& result,
+              std::chrono::steady_clock::time_point start) const;
+  void report_commit(std::chrono::steady_clock::time_point start) const;
   RpcStatus gate(const wire::RaftRequest& request) const;
   Status flush();
 
@@ -104,10 +118,14 @@ class Applier {
   uint64_t applied_term_ = 0;
   uint64_t batch_index_ = 0;
   uint64_t batch_term_ = 0;
+  const raft::Entry* last_entry_ = nullptr;  // Of the batch, while apply() runs.
   std::vector<Done> done_;
   std::vector<std::function<void()>> revoked_;  // Told after the commit that their lease is gone.
   std::vector<int64_t> compactions_;            // Announced after the commit.
 };
+
+// May the request make the store larger? Such are refused when there is no space.
+bool grows(const wire::RaftRequest& request);
 
 // The ConfState row.
 std::string encode_conf_state(const raft::ConfState& state);

@@ -181,6 +181,8 @@ class Node {
   std::vector<std::string> trace;  // Of the hooks and the answers.
   std::vector<std::string> warnings;
   std::vector<int64_t> compactions;
+  bool over_quota = false;
+  std::vector<std::string> slow, failed;
 
  private:
   struct Parts {
@@ -222,6 +224,14 @@ class Node {
       trace.push_back("publish " + std::to_string(batch->events.size()));
     };
     hooks.wants_prev = [] { return false; };
+    hooks.over_quota = [this] { return over_quota; };
+    hooks.slow_after = std::chrono::nanoseconds(-1);
+    hooks.was_slow = [this](const wire::RaftRequest& request, const ApplyResult* result, auto) {
+      slow.push_back((result == nullptr ? "commit " : "apply ") + std::to_string(request.id));
+    };
+    hooks.has_failed = [this](const wire::RaftRequest& request, const ApplyResult& result, auto) {
+      failed.push_back(std::to_string(request.id) + " " + result.rpc.message());
+    };
     hooks.compact = [this](int64_t revision) { compactions.push_back(revision); };
     hooks.log = [this](std::string_view level, std::string_view message, std::string_view detail) {
       if (level == "warn") warnings.push_back(std::string(message) + " " + std::string(detail));
@@ -315,6 +325,32 @@ TEST(Applier, NoSpaceRefusesWhatGrowsAndNothingElse) {
   node.answer<pb::AlarmResponse>(log, log.alarm(pb::AlarmRequest::DEACTIVATE, pb::NOSPACE));
   node.answer<pb::PutResponse>(log, log.put("b"));
   EXPECT_TRUE(node.rows(store::kAlarms).empty());
+}
+
+// The size is the member's own, so what it lets through is applied wherever it is in the log.
+TEST(Applier, WhatGrowsAFullStoreIsAppliedAndToldSo) {
+  const std::string kNoSpace = "etcdserver: mvcc: database space exceeded";
+  Log log;
+  Node node;
+  node.over_quota = true;
+  EXPECT_EQ(node.error(log, log.put("a")), kNoSpace);
+  EXPECT_EQ(node.answer<pb::DeleteRangeResponse>(log, log.del("a")).deleted(), 1);
+}
+
+TEST(Applier, ReportsWhatWasSlowAndWhatFailed) {
+  Log log;
+  Node node;
+  uint64_t first = log.put("a"), second = log.put("b", "v", 404);
+  node.apply(log);
+  uint64_t third = log.compact(2), fourth = log.compact(2);
+  node.apply(log);
+  auto text = [](const char* what, uint64_t id) { return what + std::to_string(id); };
+  EXPECT_EQ(node.slow, (std::vector<std::string>{text("apply ", first), text("apply ", second),
+                                                 text("commit ", second), text("apply ", third),
+                                                 text("apply ", fourth), text("commit ", fourth)}));
+  // That a revision is compacted is no failure of the request's own.
+  EXPECT_EQ(node.failed, (std::vector<std::string>{std::to_string(second) +
+                                                   " etcdserver: requested lease not found"}));
 }
 
 TEST(Applier, CorruptRefusesAllThatTouchesKeys) {

@@ -17,12 +17,16 @@ bool writes_keys(const wire::TxnRequest& txn) {
   return branch_writes(txn.success) || branch_writes(txn.failure);
 }
 
+}  // namespace
+
 bool grows(const wire::RaftRequest& request) {
   if (request.field == wire::kRaftPut || request.field == wire::kRaftLeaseGrant) return true;
   if (request.field != wire::kRaftTxn) return false;
   wire::TxnRequest txn;
   return wire::decode(request.request, &txn) && writes_keys(txn);
 }
+
+namespace {
 
 bool touches_keys(uint32_t field) {
   return field == wire::kRaftPut || field == wire::kRaftDeleteRange || field == wire::kRaftTxn ||

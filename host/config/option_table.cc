@@ -285,7 +285,7 @@ constexpr Option kOptions[] = {
      Group::kTuning, Support::kEffective, "",
      "Time between two progress notifications of a quiet watch. 0 means 10m; at least 100ms."},
     {"downgrade-check-time", Kind::kDuration, "5s", "downgrade-check-time", Group::kTuning,
-     Support::kNotYet, "downgrades are not supported in this version",
+     Support::kNotYet, "a member follows a downgrade at once, and it ends when it is cancelled",
      "Time between two looks at the state of a downgrade."},
     {"warning-apply-duration", Kind::kDuration, "100ms", "warning-apply-duration", Group::kTuning,
      Support::kEffective, "", "Time after which the applying of an entry is logged as slow."},

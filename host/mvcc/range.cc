@@ -243,19 +243,31 @@ Status range_chunk(const ReadContext& context, const wire::RangeRequest& request
     return Status();
   }
   MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
-  size_t start = out->size();
+  const bool sorting = needs_sort(request);
+  Arena arena;
+  std::vector<SortRow> rows;
+  size_t bytes_read = 0;
   std::string_view bytes;
   while (source.next(true, &bytes)) {
-    append_result(request, bytes, out, &result);
-    if (result.kv_count < limit.keys && out->size() - start <= limit.bytes) continue;
-    wire::KeyValue kv;
-    if (!wire::decode_key_value(bytes, &kv)) return corruption("a stored KeyValue is malformed");
-    chunk->last_key.assign(kv.key);
+    SortRow row;
+    row.bytes = sorting ? arena.copy(bytes) : bytes;
+    if (!wire::decode_key_value(row.bytes, &row.kv))
+      return corruption("a stored KeyValue is malformed");
+    if (sorting) {
+      rows.push_back(row);
+    } else {
+      append_result(request, bytes, out, &result);
+    }
+    bytes_read += bytes.size();
+    if (++chunk->kv_count < limit.keys && bytes_read <= limit.bytes) continue;
+    chunk->last_key.assign(row.kv.key);
     chunk->more = source.next(false, &bytes);
     break;
   }
-  chunk->kv_count = result.kv_count;
-  return source.status();
+  MORTISE_RETURN_IF_ERROR(source.status());
+  if (sorting) sort_rows(request, &rows);
+  for (const SortRow& row : rows) append_result(request, row.bytes, out, &result);
+  return Status();
 }
 
 void append_range_tail(const RangeResult& result, ByteBuffer* out) {

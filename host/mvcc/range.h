@@ -25,7 +25,7 @@ Status range(const ReadContext& context, const wire::RangeRequest& request, Byte
 // A part of a range in key order that its reader takes piece by piece.
 struct ChunkLimit {
   int64_t keys = 1;
-  size_t bytes = 0;  // No further key once the chunk is larger than this.
+  size_t bytes = 0;  // No further key once more than this was read.
 };
 struct RangeChunk {
   RpcStatus rpc;  // As in RangeResult.
@@ -34,8 +34,8 @@ struct RangeChunk {
   std::string last_key;  // The last one in the chunk.
 };
 
-// Appends the `kvs` fields of the first keys of the range; the request's limit, sort and filters
-// are not looked at.
+// Appends the `kvs` fields of the first keys of the range, sorted among themselves if the request
+// names a target; its limit and filters are not looked at.
 Status range_chunk(const ReadContext& context, const wire::RangeRequest& request,
                    const ChunkLimit& limit, ByteBuffer* out, RangeChunk* chunk);
 

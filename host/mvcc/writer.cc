@@ -24,6 +24,8 @@ Status Writer::begin() {
   return Status();
 }
 
+Status Writer::refresh() { return batch_.ops().empty() ? begin() : Status(); }
+
 ReadContext Writer::context() const {
   ReadContext context;
   context.reader = &reader_;

@@ -43,6 +43,8 @@ class Writer {
   Status open();
 
   Status begin();
+  // Between batches: lets go of the view that the next batch would read.
+  Status refresh();
   // `respond` is false where nobody waits for the answer.
   Status put(const wire::PutRequest& request, bool respond, Outcome* outcome);
   Status delete_range(const wire::DeleteRangeRequest& request, bool respond, Outcome* outcome);

@@ -100,9 +100,7 @@ void append_fields(std::string* out, const Fields& fields, bool comma) {
   }
 }
 
-std::string timestamp() {
-  timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
+std::string text_of(timespec now) {
   tm local;
   localtime_r(&now.tv_sec, &local);
   char text[48];
@@ -111,6 +109,12 @@ std::string timestamp() {
   if (local.tm_gmtoff == 0) return std::string(text, n) + "Z";
   std::strftime(text + n, sizeof text - n, "%z", &local);
   return text;
+}
+
+std::string timestamp() {
+  timespec now;
+  clock_gettime(CLOCK_REALTIME, &now);
+  return text_of(now);
 }
 
 std::string console_line(Level level, std::string_view ts, std::string_view caller,
@@ -170,6 +174,11 @@ std::string bytes_text(uint64_t bytes) {
   return text;
 }
 
+std::string time_text(std::chrono::system_clock::time_point time) {
+  auto ns = std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+  return text_of({static_cast<time_t>(ns / 1000000000), static_cast<long>(ns % 1000000000)});
+}
+
 std::string duration_text(std::chrono::nanoseconds d) { return config::format_duration(d); }
 
 Result<std::unique_ptr<Log>> Log::open(const LogOptions& options) {
@@ -203,7 +212,7 @@ void Log::write(Level level, std::string_view message, const Fields& fields,
 
 void Log::write_from(std::string_view caller, Level level, std::string_view message,
                      const Fields& fields) {
-  if (!enabled(level)) return;
+  if (!enabled(level) || !passes(level, message)) return;
   std::string line = json_ ? json_line(level, timestamp(), caller, message, fields)
                            : console_line(level, timestamp(), caller, message, fields);
   for (auto& sink : sinks_->list) {
@@ -214,6 +223,17 @@ void Log::write_from(std::string_view caller, Level level, std::string_view mess
       // A full disk under the log must not stop the server.
     }
   }
+}
+
+// Messages that share a slot share its count, which costs lines of a flood at most.
+bool Log::passes(Level level, std::string_view message) {
+  size_t hash = std::hash<std::string_view>()(message) ^ static_cast<size_t>(level);
+  std::lock_guard lock(repeats_mutex_);
+  Repeats& repeats = repeats_[hash % kRepeatSlots];
+  int64_t second = std::time(nullptr);
+  if (repeats.second != second) repeats = Repeats{second, 0};
+  uint64_t count = ++repeats.count;
+  return count <= kRepeatsShown || (count - kRepeatsShown) % kRepeatsEvery == 0;
 }
 
 void Log::fatal(std::string_view message, const Fields& fields, std::source_location where) {

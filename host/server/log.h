@@ -1,11 +1,15 @@
 // The server's log: etcd's JSON lines (level, ts, caller, msg, then fields), or tab-separated text.
 //
+// Of a message that comes more than 100 times in a second only every hundredth is written then.
+//
 // Thread-safe; each line is written whole and flushed. Made once, before threads start.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -70,6 +74,19 @@ class Log {
  private:
   struct Sinks;
   Log(Level level, bool json, std::unique_ptr<Sinks> sinks);
+  bool passes(Level level, std::string_view message);
+
+  // Lines of one message since the second began.
+  struct Repeats {
+    int64_t second = 0;
+    uint64_t count = 0;
+  };
+  static constexpr uint64_t kRepeatsShown = 100;  // Within a second; then
+  static constexpr uint64_t kRepeatsEvery = 100;  // one in so many.
+  static constexpr size_t kRepeatSlots = 4096;
+  std::array<Repeats, kRepeatSlots> repeats_{};
+  std::mutex repeats_mutex_;
+
   const Level level_;
   const bool json_;
   std::unique_ptr<Sinks> sinks_;
@@ -78,6 +95,9 @@ class Log {
 // One line in JSON without the line break; for tests. `ts` as it stands in the line.
 std::string json_line(Level level, std::string_view ts, std::string_view caller,
                       std::string_view message, const Fields& fields);
+
+// "2026-11-21T10:57:42.515169Z": as the log shows times.
+std::string time_text(std::chrono::system_clock::time_point time);
 
 // "1m0s", "100ms": as Go prints durations, which is how etcd's log shows them.
 std::string duration_text(std::chrono::nanoseconds d);

@@ -49,6 +49,29 @@ TEST(Log, KeepsLinesBelowItsLevelOutOfTheFile) {
   EXPECT_NE(text.find("but this\t{\"why\":\"level\"}"), std::string::npos);
 }
 
+TEST(Log, AFloodOfOneMessageIsThinnedOut) {
+  char path[] = "/tmp/mortise-log-XXXXXX";
+  int fd = ::mkstemp(path);
+  ASSERT_GE(fd, 0);
+  ::close(fd);
+  {
+    auto log = Log::open({"info", "json", {path}});
+    ASSERT_TRUE(log.ok());
+    for (int i = 0; i < 20000; ++i) (*log)->warn("flood", {{"number", i}});
+    (*log)->warn("another");
+  }
+  std::ifstream file(path);
+  int lines = 0, others = 0;
+  for (std::string line; std::getline(file, line);) {
+    ++lines;
+    if (line.find("another") != std::string::npos) ++others;
+  }
+  std::filesystem::remove(path);
+  EXPECT_EQ(others, 1);
+  EXPECT_GE(lines, 100 + 1);
+  EXPECT_LT(lines, 20000 / 2);
+}
+
 TEST(Log, NamesAnOutputThatCannotBeOpened) {
   auto log = Log::open({"info", "json", {"/proc/nowhere/x.log"}});
   ASSERT_FALSE(log.ok());

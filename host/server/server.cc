@@ -27,6 +27,10 @@ class PromiseWaiter : public apply::Waiter {
   std::promise<RpcStatus> done_;
 };
 
+Level level_named(std::string_view name) {
+  return name == "warn" ? Level::kWarn : name == "debug" ? Level::kDebug : Level::kInfo;
+}
+
 }  // namespace
 
 std::chrono::milliseconds request_timeout(const config::Config& config) {
@@ -220,6 +224,8 @@ void Server::reclaim(std::function<void(Status)> done) {
     auto started = std::chrono::steady_clock::now();
     Status status = sync_store().status();
     if (status.ok()) status = store_->reclaim();
+    // The apply thread's view is of the files from before.
+    if (apply_loop_->remove(std::make_unique<mvcc::Removal>())) apply_loop_->wait_removed();
     refresh_store_size();
     log_->info("finished defragment",
                {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
@@ -236,9 +242,10 @@ int64_t Server::new_lease_id() {
   return id;
 }
 
-// What is on disk, and what will be.
+// What is on disk, and what will be; an empty store counts as much as etcd's does.
 int64_t Server::quota_bytes_used() const {
-  return store_bytes_.load(std::memory_order_relaxed) +
+  int64_t on_disk = store_bytes_.load(std::memory_order_relaxed) - kEmptyStoreBytesMax;
+  return kEmptyStoreQuotaBytes + std::max<int64_t>(on_disk, 0) +
          std::min(unflushed_bytes_.load(std::memory_order_relaxed), kUnflushedBytesMax);
 }
 
@@ -271,9 +278,19 @@ void Server::log(std::string_view level, std::string_view message,
                  const std::vector<api::LogField>& fields) {
   Fields out;
   for (const auto& [name, value] : fields) {
-    std::visit([&, &field = name](const auto& v) { out.emplace_back(field, v); }, value);
+    if (auto* duration = std::get_if<std::chrono::nanoseconds>(&value)) {
+      out.emplace_back(name, duration_text(*duration));
+    } else if (auto* time = std::get_if<std::chrono::system_clock::time_point>(&value)) {
+      out.emplace_back(name, time_text(*time));
+    } else if (auto* list = std::get_if<std::vector<std::string>>(&value)) {
+      out.emplace_back(name, *list);
+    } else if (auto* number = std::get_if<int64_t>(&value)) {
+      out.emplace_back(name, *number);
+    } else {
+      out.emplace_back(name, std::get<std::string>(value));
+    }
   }
-  log_->write_from("api/call.cc:0", level == "warn" ? Level::kWarn : Level::kInfo, message, out);
+  log_->write_from("api/call.cc:0", level_named(level), message, out);
 }
 
 void Server::fail(std::string_view what, const Status& status) {

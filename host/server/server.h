@@ -36,6 +36,11 @@ std::chrono::milliseconds request_timeout(const config::Config& config);
 // More than this a backend does not keep in memory, so more is not counted twice against the quota.
 constexpr int64_t kUnflushedBytesMax = 64 << 20;
 
+// A quota is for data: so much the files of an empty store may take on any backend, and for so much
+// they are counted, which is what etcd's take.
+constexpr int64_t kEmptyStoreBytesMax = 128 << 10;
+constexpr int64_t kEmptyStoreQuotaBytes = 20 << 10;
+
 class Server : public api::Node {
  public:
   // `executable_dir` is where plugins are looked for, if the configuration does not say.
@@ -107,6 +112,8 @@ class Server : public api::Node {
   Status make_hub();
   void make_keeper();
   void answering(bool begin);
+  void log_slow_apply(const wire::RaftRequest& request, const apply::ApplyResult* result,
+                      std::chrono::nanoseconds took) const;
   apply::Hooks apply_hooks();
   Status make_apply();
   void make_compaction();

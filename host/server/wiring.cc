@@ -1,4 +1,5 @@
 // How the parts of a member are connected.
+#include "host/api/request_text.h"
 #include "host/server/server.h"
 
 namespace mortise::server {
@@ -43,6 +44,24 @@ void Server::answering(bool begin) {
   }
 }
 
+void Server::log_slow_apply(const wire::RaftRequest& request, const apply::ApplyResult* result,
+                            std::chrono::nanoseconds took) const {
+  Fields fields{{"took", duration_text(took)},
+                {"expected-duration", duration_text(config_.warning_apply_duration)},
+                {"prefix", result == nullptr ? "commit of a batch up to " : ""},
+                {"request", api::raft_request_text(request)}};
+  bool answered = result != nullptr && result->rpc.ok();
+  size_t size = answered ? result->body.size() : 0;
+  if (answered && request.field <= wire::kRaftCompaction) {
+    // etcd's response has a header with the revision by then.
+    auto revision = static_cast<uint64_t>(result->revision);
+    size += wire::bytes_field_size(1, wire::varint_field_size(3, revision));
+  }
+  fields.emplace_back("response", answered ? "size:" + std::to_string(size) : "");
+  if (result != nullptr && !answered) fields.emplace_back("error", result->rpc.message());
+  log_->warn("apply request took too long", fields);
+}
+
 apply::Hooks Server::apply_hooks() {
   apply::Hooks hooks;
   hooks.membership_changed = [this](const raft::MembershipChange& change) {
@@ -62,6 +81,17 @@ apply::Hooks Server::apply_hooks() {
     if (begin) active = transports_serve_.load(std::memory_order_acquire);
     if (active) answering(begin);
   };
+  hooks.slow_after = config_.warning_apply_duration;
+  hooks.was_slow = [this](const auto& request, const auto& result, auto took) {
+    log_slow_apply(request, result, took);
+  };
+  hooks.has_failed = [this](const auto& request, const auto& result, auto took) {
+    log_->warn("failed to apply request", {{"took", duration_text(took)},
+                                           {"request", api::raft_request_text(request)},
+                                           {"response", ""},
+                                           {"error", result.rpc.message()}});
+  };
+  hooks.over_quota = [this] { return quota_bytes_used() >= context_->limits.quota_bytes; };
   hooks.wants_prev = [this] { return hub_->wants_prev(); };
   hooks.compact = [this](int64_t revision) {
     hub_->compacted(revision);
@@ -138,6 +168,11 @@ Status Server::make_api() {
   context_->limits.txn_ops_max = config_.max_txn_ops;
   context_->limits.quota_bytes = config_.effective_quota_bytes();
   context_->limits.slow_request = config_.warning_unary_request_duration;
+  context_->limits.slow_apply = config_.warning_apply_duration;
+  context_->limits.log_all_requests = log_->enabled(Level::kDebug);
+  if (context_->limits.log_all_requests) context_->limits.report_after = {};
+  context_->limits.report_after =
+      std::min(context_->limits.report_after, context_->limits.slow_request);
 
   api::TransportSettings settings;
   settings.concurrent_streams_max = config_.max_concurrent_streams;

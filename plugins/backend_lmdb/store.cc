@@ -316,6 +316,7 @@ Status Store::reader_open(std::unique_ptr<Reader>& out) {
 }
 
 Status Store::size(mortise_store_size& out) {
+  drop_retired();
   const std::shared_ptr<const View> view = current_view();
   out.allocated_bytes = view->generation->file_size();
   out.in_use_bytes = view->generation->used_bytes();
