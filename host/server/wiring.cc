@@ -11,7 +11,6 @@ Status Server::make_hub() {
   hub.failed = [this](const Status& status) { fail("the watch hub failed", status); };
   hub.progress_interval = config_.watch_progress_notify_interval;
   hub.fragment_bytes = config_.max_request_bytes + (512 << 10);
-  hub.request_bytes_max = config_.max_request_bytes + (512 << 10);
   MORTISE_ASSIGN_OR_RETURN(hub_, watch::Hub::create(store_.get(), watch_table_, watch_host_->get(),
                                                     config_.watch.options_json, std::move(hub)));
   return Status();

@@ -10,11 +10,16 @@ constexpr std::string_view kEmptyRange = "mvcc: watcher range is empty";
 constexpr std::string_view kDuplicateId = "mvcc: duplicate watch ID provided on the WatchStream";
 constexpr std::string_view kOpenEnd("\0", 1);
 
-RpcStatus malformed_request() { return rpc_errors::kMalformed; }
+// What a watcher with short keys takes, with its places in the tables of its stream and the index.
+constexpr uint64_t kWatcherCost = 512;
 
 bool is_empty_range(const CreateRequest& request) {
   return !request.range_end.empty() && request.range_end != kOpenEnd &&
          request.key >= request.range_end;
+}
+
+uint64_t cost(std::string_view key, std::string_view range_end) {
+  return kWatcherCost + 2 * (key.size() + range_end.size());
 }
 
 }  // namespace
@@ -42,7 +47,7 @@ Status Engine::on(OpenedItem& item) {
   stream->tick_interval = std::max<Clock::duration>(
       std::chrono::duration_cast<Clock::duration>(interval), std::chrono::milliseconds(1));
   stream->next_tick = Clock::now() + stream->tick_interval;
-  stream->allow_requests(options_.request_bytes_max);
+  stream->allow_requests(options_.request_window_bytes);
   return Status();
 }
 
@@ -50,7 +55,10 @@ Status Engine::on(GrantedItem& item) {
   Stream* stream = item.stream.get();
   if (stream->ended()) return Status();
   stream->take_grants();
-  if (!stream->ready()) return Status();
+  while (!stream->ended() && stream->has_deferred() && !stream->answers_full()) {
+    MORTISE_RETURN_IF_ERROR(answer(stream, stream->next_deferred()));
+  }
+  if (stream->ended() || !stream->ready()) return Status();
   while (!stream->held.empty()) {
     MORTISE_RETURN_IF_ERROR(enter_behind(stream->held.back()));
   }
@@ -65,18 +73,27 @@ Status Engine::on(CanceledItem& item) {
 Status Engine::on(RequestItem& item) {
   Stream* stream = item.stream.get();
   if (stream->ended()) return Status();
-  if (std::holds_alternative<MalformedRequest>(item.request)) {
-    end_stream(stream, malformed_request());
+  if (!stream->answers_full() && !stream->has_deferred()) {
+    return answer(stream, item.request.view());
+  }
+  if (!stream->defer(item.request.view())) end_stream(stream, rpc_errors::kTooManyRequests);
+  return Status();
+}
+
+Status Engine::answer(Stream* stream, std::string_view bytes) {
+  Request request = parse_request(bytes);
+  if (std::holds_alternative<MalformedRequest>(request)) {
+    end_stream(stream, rpc_errors::kMalformed);
     return Status();
   }
-  if (auto* request = std::get_if<CreateRequest>(&item.request)) {
-    MORTISE_RETURN_IF_ERROR(create(stream, *request));
-  } else if (auto* request = std::get_if<CancelRequest>(&item.request)) {
-    cancel(stream, request->watch_id);
-  } else if (std::holds_alternative<ProgressRequest>(item.request)) {
+  if (auto* create_request = std::get_if<CreateRequest>(&request)) {
+    MORTISE_RETURN_IF_ERROR(create(stream, *create_request));
+  } else if (auto* cancel_request = std::get_if<CancelRequest>(&request)) {
+    cancel(stream, cancel_request->watch_id);
+  } else if (std::holds_alternative<ProgressRequest>(request)) {
     progress(stream);
   }
-  stream->allow_requests(item.bytes);
+  stream->allow_requests(bytes.size());
   return Status();
 }
 
@@ -88,29 +105,33 @@ void Engine::refuse(Stream* stream, std::string_view reason) {
   response.created = true;
   response.canceled = true;
   response.cancel_reason = reason;
-  stream->send(write_control(options_.header(store_revision()), response));
+  stream->send_answer(write_control(options_.header(store_revision()), response));
+}
+
+std::string Engine::refusal(Stream* stream, const CreateRequest& request) const {
+  if (request.start_revision < 0) return std::string(rpc_errors::kCompacted.message);
+  RpcStatus permit = stream->permit(request.key, request.range_end);
+  if (!permit.ok()) return go_error_text(permit);
+  if (is_empty_range(request)) return std::string(kEmptyRange);
+  if (request.watch_id != 0 && stream->watchers.contains(request.watch_id)) {
+    return std::string(kDuplicateId);
+  }
+  const uint64_t total = counters_->watcher_bytes.load(std::memory_order_relaxed);
+  if (total + cost(request.key, request.range_end) > options_.watcher_bytes_max) {
+    return std::string(rpc_errors::kTooManyRequests.message);
+  }
+  return "";
 }
 
 Status Engine::create(Stream* stream, CreateRequest& request) {
-  if (request.start_revision < 0) {
-    refuse(stream, rpc_errors::kCompacted.message);
-    return Status();
-  }
-  if (RpcStatus permit = stream->permit(request.key, request.range_end); !permit.ok()) {
-    refuse(stream, go_error_text(permit));
-    return Status();
-  }
-  if (is_empty_range(request)) {
-    refuse(stream, kEmptyRange);
+  if (std::string reason = refusal(stream, request); !reason.empty()) {
+    refuse(stream, reason);
     return Status();
   }
   int64_t watch_id = request.watch_id;
   if (watch_id == 0) {
     while (stream->watchers.contains(stream->next_watch_id)) ++stream->next_watch_id;
     watch_id = stream->next_watch_id++;
-  } else if (stream->watchers.contains(watch_id)) {
-    refuse(stream, kDuplicateId);
-    return Status();
   }
   // Counted before the revision is read: a batch that is not counted as wanted after this is noted.
   Watcher* watcher = add_watcher(stream, watch_id, request);
@@ -118,8 +139,10 @@ Status Engine::create(Stream* stream, CreateRequest& request) {
   ControlResponse response;
   response.watch_id = watch_id;
   response.created = true;
-  stream->send(write_control(options_.header(revision), response));
+  stream->send_answer(write_control(options_.header(revision), response));
   watcher->next_revision = watcher->start_revision == 0 ? revision + 1 : watcher->start_revision;
+  stream->latest_start =
+      std::max({stream->latest_start, watcher->start_revision, watcher->next_revision - 1});
   if (watcher->next_revision > live_revision_) return enter_live(watcher);
   const int64_t compacted = counters_->compacted.load(std::memory_order_relaxed);
   if (watcher->next_revision < compacted) {
@@ -137,7 +160,7 @@ void Engine::cancel(Stream* stream, int64_t watch_id) {
   ControlResponse response;
   response.watch_id = watch_id;
   response.canceled = true;
-  stream->send(write_control(options_.header(store_revision()), response));
+  stream->send_answer(write_control(options_.header(store_revision()), response));
 }
 
 std::optional<int64_t> Engine::progress_revision(const Watcher& watcher) const {
@@ -148,17 +171,19 @@ std::optional<int64_t> Engine::progress_revision(const Watcher& watcher) const {
 }
 
 void Engine::progress(Stream* stream) {
+  if (stream->live_watchers < stream->watchers.size()) return;
   std::optional<int64_t> revision;
   for (const auto& [watch_id, watcher] : stream->watchers) {
     std::optional<int64_t> seen = progress_revision(*watcher);
     if (!seen.has_value()) return;
     revision = std::min(revision.value_or(*seen), *seen);
+    // No other says less.
+    if (*revision == live_revision_ && stream->latest_start <= live_revision_) break;
   }
-  // Like etcd, nothing is promised to a client that does not read its answers.
-  if (!revision.has_value() || stream->queue_full()) return;
+  if (!revision.has_value()) return;
   ControlResponse response;
   response.watch_id = kNoWatchId;
-  stream->send(write_control(options_.header(*revision), response));
+  stream->send_answer(write_control(options_.header(*revision), response));
 }
 
 void Engine::tick(Clock::time_point now) {
@@ -174,7 +199,7 @@ void Engine::tick(Clock::time_point now) {
       if (!revision.has_value() || !stream->ready()) continue;
       ControlResponse response;
       response.watch_id = watch_id;
-      stream->send(write_control(options_.header(*revision), response));
+      stream->send_answer(write_control(options_.header(*revision), response));
     }
   }
 }
@@ -231,6 +256,8 @@ Watcher* Engine::add_watcher(Stream* stream, int64_t watch_id, CreateRequest& re
     ticks_.emplace(stream->next_tick, stream);
   }
   counters_->watchers.fetch_add(1, std::memory_order_relaxed);
+  counters_->watcher_bytes.fetch_add(cost(watcher->key, watcher->range_end),
+                                     std::memory_order_relaxed);
   if (watcher->prev_kv) counters_->prev_watchers.fetch_add(1, std::memory_order_relaxed);
   return watcher;
 }
@@ -242,6 +269,8 @@ void Engine::remove_watcher(Watcher* watcher) {
     ticks_.erase({stream->next_tick, stream});
   }
   counters_->watchers.fetch_sub(1, std::memory_order_relaxed);
+  counters_->watcher_bytes.fetch_sub(cost(watcher->key, watcher->range_end),
+                                     std::memory_order_relaxed);
   if (watcher->prev_kv) counters_->prev_watchers.fetch_sub(1, std::memory_order_relaxed);
   free_ids_.push_back(watcher->id);
   watchers_[watcher->id].reset();
@@ -254,6 +283,8 @@ void Engine::set_state(Watcher* watcher, WatcherState state) {
   // In one step, so that nobody sees a watcher that changes its list as one that is up to date.
   const uint64_t change = unsynced(state) - unsynced(watcher->state);
   if (change != 0) counters_->unsynced_watchers.fetch_add(change, std::memory_order_relaxed);
+  if (watcher->state == WatcherState::kLive) --watcher->stream->live_watchers;
+  if (state == WatcherState::kLive) ++watcher->stream->live_watchers;
   watcher->state = state;
 }
 

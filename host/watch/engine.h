@@ -3,10 +3,11 @@
 // Used by one thread at a time. A Status that is not ok means that the store or the index failed,
 // and the engine must do nothing more but end_all().
 //
-// Live watchers get each batch as it comes. The others, in the order of the revision that they need
-// next, are read to from the store in rounds, one for each call of catch_up(), so that live events
-// wait for one round at most. A round starts at the smallest revision that is needed and serves
-// everybody whose turn falls in it; who has reached the hub's revision becomes live.
+// Live watchers get each batch as it comes. The others are read to from the store in rounds, one
+// for each call of catch_up(), so that live events wait for one round at most. A round serves
+// everybody whose next revision falls in it; who has reached the hub's revision becomes live.
+// Rounds sweep the history upwards, again and again, so that nobody waits for more than one sweep;
+// every second one is for those who lack little, so that they need not wait for it.
 #pragma once
 
 #include <memory>
@@ -22,6 +23,7 @@
 #include "host/watch/hub.h"
 #include "host/watch/inbox.h"
 #include "host/watch/index.h"
+#include "host/watch/request.h"
 #include "host/watch/response.h"
 #include "host/watch/stream.h"
 
@@ -53,6 +55,9 @@ class Engine {
   Status on(CanceledItem& item);
 
   Status create(Stream* stream, CreateRequest& request);
+  Status answer(Stream* stream, std::string_view bytes);
+  // The reason why the watcher cannot be, in etcd's words; empty if it can.
+  std::string refusal(Stream* stream, const CreateRequest& request) const;
   void refuse(Stream* stream, std::string_view reason);
   void cancel(Stream* stream, int64_t watch_id);
   void progress(Stream* stream);
@@ -76,15 +81,20 @@ class Engine {
   // To where a watcher belongs that lacks events below the hub's revision.
   Status enter_unsynced(Watcher* watcher);
 
-  // Sends the events of matches [first, last) that the watcher wants in one response; false if it
-  // wants some and its stream has no credit.
+  // Sends the events of matches [first, last) that the watcher wants. One that wants some and whose
+  // stream takes no more is held where it is.
   Status deliver(Watcher* watcher, const Match* first, const Match* last,
-                 const std::vector<mvcc::Event>& events, EncodedEvents* encoded, bool* delivered);
+                 const std::vector<mvcc::Event>& events, EncodedEvents* encoded);
   void send_events(Watcher* watcher);
   void set_header(int64_t revision);
   void cancel_or_hold_behind(int64_t compacted);
-  Status deliver_chunk(const mvcc::View& view, const Chunk& chunk);
+  int64_t next_round();
+  // Delivers the revisions of the chunk that one round may, and sets its last one accordingly.
+  Status deliver_chunk(const mvcc::View& view, int64_t from, Chunk* chunk);
+  void match_chunk(Chunk* chunk);
   Status deliver_batch(const mvcc::EventBatch& batch);
+  Status deliver_revision(const mvcc::EventBatch& batch, size_t from, size_t to,
+                          EncodedEvents* encoded);
 
   const store::Store* const store_;
   Index live_;
@@ -97,6 +107,8 @@ class Engine {
   std::vector<std::unique_ptr<Watcher>> watchers_;  // By id; null: free.
   std::vector<uint64_t> free_ids_;
   std::vector<Watcher*> behind_;
+  int64_t sweep_ = 0;  // Where the sweep over history goes on.
+  bool near_turn_ = false;
   std::unordered_map<Stream*, std::shared_ptr<Stream>> streams_;
   std::set<std::pair<Clock::time_point, Stream*>> ticks_;
   std::minstd_rand random_;

@@ -1,9 +1,27 @@
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "host/watch/engine.h"
 
 namespace mortise::watch {
+namespace {
+
+// Encoded events that are kept for the next watcher that wants them.
+constexpr uint64_t kEncodedBytesMax = 16 << 20;
+// Pairs of watchers and events of one round of history. It ends early rather than find many more.
+constexpr size_t kRoundMatchesMax = 1 << 20;
+// A batch or round of one revision may find more; memory for those is given back.
+constexpr size_t kKeptMatchesMax = 2 * kRoundMatchesMax;
+
+// Behind the last event of the revision that events[from] belongs to.
+size_t end_of_revision(const std::vector<mvcc::Event>& events, size_t from) {
+  size_t to = from + 1;
+  while (to < events.size() && events[to].revision.main == events[from].revision.main) ++to;
+  return to;
+}
+
+}  // namespace
 
 void Engine::set_header(int64_t revision) {
   header_.clear();
@@ -11,19 +29,30 @@ void Engine::set_header(int64_t revision) {
 }
 
 Status Engine::deliver(Watcher* watcher, const Match* first, const Match* last,
-                       const std::vector<mvcc::Event>& events, EncodedEvents* encoded,
-                       bool* delivered) {
+                       const std::vector<mvcc::Event>& events, EncodedEvents* encoded) {
   wanted_.clear();
-  *delivered = true;
+  encoded->trim(kEncodedBytesMax);
+  uint64_t bytes = 0;
+  int64_t revision = 0;
   for (const Match* match = first; match != last; ++match) {
     const mvcc::Event& event = events[match->event];
     if (event.revision.main < watcher->next_revision) continue;
     if (event.is_delete ? watcher->no_delete : watcher->no_put) continue;
-    if (!watcher->stream->ready()) {
-      *delivered = false;
-      return Status();
+    if (event.revision.main != revision) {
+      revision = event.revision.main;
+      if (bytes >= watcher->stream->response_bytes()) {
+        send_events(watcher);
+        wanted_.clear();
+        bytes = 0;
+      }
+      if (wanted_.empty() && !watcher->stream->ready()) {
+        watcher->next_revision = revision;
+        enter_held(watcher);
+        return Status();
+      }
     }
     MORTISE_RETURN_IF_ERROR(encoded->get(match->event, watcher->prev_kv, &wanted_.emplace_back()));
+    bytes += wanted_.back().size();
   }
   if (!wanted_.empty()) send_events(watcher);
   return Status();
@@ -37,14 +66,15 @@ void Engine::send_events(Watcher* watcher) {
   const uint64_t limit = options_.fragment_bytes;
   if (!watcher->fragment || rest.size() < 2 ||
       events_response_size(header_, watcher->watch_id, false, rest) < limit) {
-    stream->send(write_events(header_, watcher->watch_id, false, rest));
+    stream->send_events(write_events(header_, watcher->watch_id, false, rest));
     return;
   }
   while (!rest.empty()) {
     size_t count = 1;
     size_t size = events_response_size(header_, watcher->watch_id, true, rest.first(1));
     while (count < rest.size() && size + rest[count].size() < limit) size += rest[count++].size();
-    stream->send(write_events(header_, watcher->watch_id, count < rest.size(), rest.first(count)));
+    stream->send_events(
+        write_events(header_, watcher->watch_id, count < rest.size(), rest.first(count)));
     rest = rest.subspan(count);
   }
 }
@@ -57,39 +87,36 @@ Status Engine::on(BatchItem& item) {
 }
 
 Status Engine::deliver_batch(const mvcc::EventBatch& batch) {
-  const std::vector<mvcc::Event>& events = batch.events;
-  live_.match(events, &matches_);
-  auto revision_of = [&](const Match& m) { return events[m.event].revision.main; };
-  if (events.size() > 1) {
-    // By revision, so that a stream sees one after the other; then what goes into one response.
-    std::sort(matches_.begin(), matches_.end(), [&](const Match& a, const Match& b) {
-      const int64_t ra = revision_of(a), rb = revision_of(b);
-      return std::tie(ra, a.watcher, a.event) < std::tie(rb, b.watcher, b.event);
-    });
-  }
-  EncodedEvents encoded(&events, store_, nullptr);
-  int64_t revision = -1;
-  const Match* const end = matches_.data() + matches_.size();
-  for (const Match* first = matches_.data(); first != end;) {
-    if (revision_of(*first) != revision) {
-      revision = revision_of(*first);
-      set_header(revision);
-    }
-    const Match* last = first + 1;
-    while (last != end && last->watcher == first->watcher && revision_of(*last) == revision) ++last;
-    Watcher* watcher = watchers_[first->watcher].get();
-    // One that was held by an earlier revision of this batch gets the rest from the store.
-    if (watcher->state == WatcherState::kLive) {
-      bool delivered;
-      MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, events, &encoded, &delivered));
-      if (!delivered) {
-        watcher->next_revision = revision;
-        enter_held(watcher);
-      }
-    }
-    first = last;
+  EncodedEvents encoded(&batch.events, store_, nullptr);
+  for (size_t from = 0; from < batch.events.size();) {
+    const size_t to = end_of_revision(batch.events, from);
+    MORTISE_RETURN_IF_ERROR(deliver_revision(batch, from, to, &encoded));
+    from = to;
   }
   live_revision_ = batch.last_revision;
+  return Status();
+}
+
+Status Engine::deliver_revision(const mvcc::EventBatch& batch, size_t from, size_t to,
+                                EncodedEvents* encoded) {
+  matches_.clear();
+  live_.match(batch.events, from, to, &matches_);
+  if (matches_.empty()) return Status();
+  if (to - from > 1) {
+    std::sort(matches_.begin(), matches_.end(), [](const Match& a, const Match& b) {
+      return std::tie(a.watcher, a.event) < std::tie(b.watcher, b.event);
+    });
+  }
+  set_header(batch.events[from].revision.main);
+  const Match* const end = matches_.data() + matches_.size();
+  for (const Match* first = matches_.data(); first != end;) {
+    const Match* last = first + 1;
+    while (last != end && last->watcher == first->watcher) ++last;
+    Watcher* watcher = watchers_[first->watcher].get();
+    MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, batch.events, encoded));
+    first = last;
+  }
+  if (matches_.capacity() > kKeptMatchesMax) matches_ = std::vector<Match>();
   return Status();
 }
 
@@ -113,7 +140,7 @@ void Engine::cancel_compacted(Watcher* watcher, int64_t compacted) {
   response.watch_id = watcher->watch_id;
   response.canceled = true;
   response.compact_revision = compacted;
-  watcher->stream->send(write_control(options_.header(0), response));
+  watcher->stream->send_answer(write_control(options_.header(0), response));
 }
 
 void Engine::cancel_or_hold_behind(int64_t compacted) {
@@ -133,13 +160,14 @@ Status Engine::catch_up() {
                 "a batch was published before it was visible");
   cancel_or_hold_behind(view.state().compacted);
   if (behind_.empty()) return Status();
-  int64_t from = behind_.front()->next_revision;
-  for (const Watcher* watcher : behind_) from = std::min(from, watcher->next_revision);
+  const int64_t from = next_round();
   HistoryLimits limits{options_.history_round_revisions_max, options_.history_round_bytes_max};
   MORTISE_ASSIGN_OR_RETURN(auto chunk, read_chunk(view, from, limits));
-  MORTISE_RETURN_IF_ERROR(deliver_chunk(view, chunk));
+  MORTISE_RETURN_IF_ERROR(deliver_chunk(view, from, &chunk));
+  if (from == sweep_) sweep_ = chunk.last_revision + 1;
   for (size_t i = behind_.size(); i-- > 0;) {
     Watcher* watcher = behind_[i];
+    if (watcher->next_revision < from) continue;
     watcher->next_revision = std::max(watcher->next_revision, chunk.last_revision + 1);
     if (watcher->next_revision <= live_revision_) continue;
     MORTISE_RETURN_IF_ERROR(enter_live(watcher));
@@ -147,26 +175,55 @@ Status Engine::catch_up() {
   return Status();
 }
 
-Status Engine::deliver_chunk(const mvcc::View& view, const Chunk& chunk) {
-  behind_index_.match(chunk.events, &matches_);
+int64_t Engine::next_round() {
+  constexpr int64_t kNone = std::numeric_limits<int64_t>::max();
+  const int64_t near = live_revision_ - options_.history_round_revisions_max;
+  int64_t lowest = kNone, ahead = kNone, nearly_live = kNone;
+  for (const Watcher* watcher : behind_) {
+    const int64_t next = watcher->next_revision;
+    lowest = std::min(lowest, next);
+    if (next >= sweep_) ahead = std::min(ahead, next);
+    if (next > near) nearly_live = std::min(nearly_live, next);
+  }
+  near_turn_ = !near_turn_;
+  if (near_turn_ && nearly_live != kNone) return nearly_live;
+  sweep_ = ahead != kNone ? ahead : lowest;
+  return sweep_;
+}
+
+Status Engine::deliver_chunk(const mvcc::View& view, int64_t from, Chunk* chunk) {
+  match_chunk(chunk);
   std::sort(matches_.begin(), matches_.end(), [](const Match& a, const Match& b) {
     return std::tie(a.watcher, a.event) < std::tie(b.watcher, b.event);
   });
-  EncodedEvents encoded(&chunk.events, store_, &view);
+  EncodedEvents encoded(&chunk->events, store_, &view);
   set_header(view.state().revision);
   const Match* const end = matches_.data() + matches_.size();
   for (const Match* first = matches_.data(); first != end;) {
     const Match* last = first + 1;
     while (last != end && last->watcher == first->watcher) ++last;
     Watcher* watcher = watchers_[first->watcher].get();
-    bool delivered;
-    MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, chunk.events, &encoded, &delivered));
-    if (!delivered) {
-      enter_held(watcher);
+    // The events in between are not in the chunk.
+    if (watcher->next_revision >= from) {
+      MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, chunk->events, &encoded));
     }
     first = last;
   }
+  if (matches_.capacity() > kKeptMatchesMax) matches_ = std::vector<Match>();
   return Status();
+}
+
+void Engine::match_chunk(Chunk* chunk) {
+  const std::vector<mvcc::Event>& events = chunk->events;
+  matches_.clear();
+  for (size_t from = 0; from < events.size();) {
+    const size_t to = end_of_revision(events, from);
+    behind_index_.match(events, from, to, &matches_);
+    from = to;
+    if (matches_.size() < kRoundMatchesMax || from == events.size()) continue;
+    chunk->last_revision = events[from].revision.main - 1;
+    return;
+  }
 }
 
 }  // namespace mortise::watch

@@ -79,6 +79,12 @@ Status EncodedEvents::get(uint32_t index, bool with_prev, std::string_view* out)
   return Status();
 }
 
+void EncodedEvents::trim(uint64_t bytes_max) {
+  if (arena_.bytes_reserved() <= bytes_max) return;
+  encoded_.assign(events_->size(), Encoded());
+  arena_ = Arena();
+}
+
 // The newest version of the key before the event, unless it was a deletion or the revision before
 // the event is compacted.
 Status EncodedEvents::find_prev(const mvcc::Event& event, std::string_view* prev_kv) {

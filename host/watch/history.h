@@ -34,8 +34,10 @@ class EncodedEvents {
   EncodedEvents(const std::vector<mvcc::Event>* events, const store::Store* store,
                 const mvcc::View* view)
       : events_(events), store_(store), view_(view), encoded_(events->size()) {}
-  // The bytes live as long as this.
+  // The bytes live until the next trim().
   Status get(uint32_t event, bool with_prev, std::string_view* out);
+  // Forgets what is encoded if it takes more than that.
+  void trim(uint64_t bytes_max);
 
  private:
   struct Encoded {

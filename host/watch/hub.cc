@@ -58,8 +58,7 @@ void Hub::Impl::stop() {
 }
 
 rpc::ServerStream* Hub::Impl::open_stream(const rpc::ClientStream& client, PermitFn permit) {
-  auto stream =
-      std::make_shared<Stream>(&inbox_, client, std::move(permit), options_.control_responses_max);
+  auto stream = std::make_shared<Stream>(&inbox_, &options_, &counters_, client, std::move(permit));
   rpc::ServerStream* opened = stream.get();
   counters_.streams.fetch_add(1, std::memory_order_relaxed);
   if (inbox_.push(OpenedItem{std::move(stream)})) return opened;
@@ -140,6 +139,8 @@ Hub::Stats Hub::stats() const {
   stats.pending_events = c.pending_events.load(std::memory_order_relaxed);
   stats.events_sent = c.events_sent.load(std::memory_order_relaxed);
   stats.queue_overflows = c.queue_overflows.load(std::memory_order_relaxed);
+  stats.unread_bytes = c.unread_bytes.load(std::memory_order_relaxed);
+  stats.deferred_bytes = c.deferred_bytes.load(std::memory_order_relaxed);
   return stats;
 }
 

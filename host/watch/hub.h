@@ -43,17 +43,26 @@ struct HubOptions {
   std::chrono::nanoseconds progress_interval = std::chrono::minutes(10);
   // Responses of this size and more are split for watchers that asked for it.
   uint64_t fragment_bytes = (1536 << 10) + (512 << 10);
-  // Largest request of a client, and the requests of a stream that may wait for an answer, in
-  // bytes.
-  uint64_t request_bytes_max = 1536 << 10;
-  // Control responses of a stream that wait for its client to read; it is not read while they are
-  // more.
-  uint32_t control_responses_max = 64;
+  // What a client may send ahead of the answers; one request may go beyond.
+  uint64_t request_window_bytes = 4 << 10;
+  // Created, canceled and progress responses of a stream that its client has not read. If they are
+  // more, its requests wait.
+  uint32_t control_responses_max = 256;
+  // Requests of all streams that wait for that reason. A stream that sends more is ended.
+  uint64_t deferred_bytes_max = 64 << 20;
+  // Sent and not read by the clients, of all streams. Above it a stream is sent its next events
+  // when its client has read those before.
+  uint64_t unread_bytes_max = 256 << 20;
+  // All watchers, with what the index needs for each. Above it new ones are refused.
+  uint64_t watcher_bytes_max = 1 << 30;
   // Published batches that the hub has not taken yet. What is beyond is read from the store.
   uint64_t queued_batch_bytes_max = 64 << 20;
   // One round of reading history, after which live events have their turn.
   uint32_t history_round_revisions_max = 1000;
   uint64_t history_round_bytes_max = 4 << 20;
+  // A response with events of several revisions. May be exceeded by one revision, which is never
+  // split.
+  uint64_t history_response_bytes_max = 1 << 20;
 };
 
 // Says whether a client may watch [key, range_end); the status is what a unary call would answer.
@@ -97,6 +106,8 @@ class Hub {
     uint64_t pending_events = 0;     // Published, not handled yet.
     uint64_t events_sent = 0;
     uint64_t queue_overflows = 0;
+    uint64_t unread_bytes = 0;    // Sent, not read by clients.
+    uint64_t deferred_bytes = 0;  // Requests that wait until their clients read.
   };
   Stats stats() const;
 

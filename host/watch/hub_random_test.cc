@@ -293,7 +293,7 @@ class RandomRun {
   // Gives everybody credit and waits for what is still to come: a marker that each client sees when
   // all its watchers are live, because then a new watcher's events come last.
   void finish() {
-    for (auto& c : clients_) c->client.grant(1 << 30);
+    for (auto& c : clients_) c->client.read_at_once();
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     while (member_.hub().stats().unsynced_watchers > 0 ||
            member_.hub().stats().pending_events > 0) {
@@ -351,6 +351,13 @@ TEST(HubRandomTest, RoundsBoundedInBytes) {
   options.history_round_bytes_max = 200;
   options.control_responses_max = 2;
   run_seeds(2000, 10, options);
+}
+
+TEST(HubRandomTest, SmallBudgets) {
+  HubOptions options;
+  options.unread_bytes_max = 2000;
+  options.history_response_bytes_max = 300;
+  run_seeds(2500, 20, options);
 }
 
 TEST(HubRandomTest, AQueueThatOverflows) {

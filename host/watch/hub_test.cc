@@ -493,32 +493,6 @@ TEST_F(HubTest, ASlowClientMayBeCompacted) {
   EXPECT_EQ(canceled.compact_revision, 5);
 }
 
-TEST_F(HubTest, RequestsAreTakenAsAnswersAreRead) {
-  HubOptions options;
-  options.request_bytes_max = 400;
-  options.control_responses_max = 4;
-  begin(options);
-  TestClient client(&hub(), 1, false);
-  client.created({.key = "a"});
-  const std::string request = create_request({.key = "a"});
-  size_t sent = 0;
-  TestClient other(&hub());
-  for (bool waiting = true; waiting;) {
-    while (client.request_credit() >= request.size()) {
-      client.send(request);
-      ASSERT_LT(++sent, 200u) << "never held back";
-    }
-    other.until_now();
-    waiting = client.request_credit() >= request.size();
-  }
-  EXPECT_TRUE(client.empty());
-  client.grant(1 << 20);
-  for (size_t i = 0; i < sent; ++i) EXPECT_TRUE(client.next().created);
-  client.created({.key = "a"});
-  client.until_now();
-  EXPECT_GT(client.request_credit(), 400u - 40u) << "all is given back";
-}
-
 TEST_F(HubTest, AnOverflowingQueueLosesNothing) {
   HubOptions options;
   options.queued_batch_bytes_max = 1 << 20;

@@ -3,8 +3,8 @@
 //
 // Any thread pushes, the hub's thread takes. Batches are bounded in bytes: those beyond are
 // replaced by a note of the revision up to which events were skipped, and watchers read them from
-// the store. What streams push is bounded by the credit they gave their clients, and by one grant
-// for each.
+// the store. What streams push is bounded by the few KiB of credit that each gave its client, and
+// by one grant for each.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@
 
 #include "host/mvcc/events.h"
 #include "host/mvcc/view.h"
-#include "host/watch/request.h"
+#include "host/rpc/buffers.h"
 
 namespace mortise::watch {
 
@@ -35,6 +35,9 @@ struct Counters {
   std::atomic<uint64_t> pending_events{0};
   std::atomic<uint64_t> events_sent{0};
   std::atomic<uint64_t> queue_overflows{0};
+  std::atomic<uint64_t> unread_bytes{0};
+  std::atomic<uint64_t> deferred_bytes{0};
+  std::atomic<uint64_t> watcher_bytes{0};
   std::atomic<int64_t> compacted{mvcc::kNeverCompacted};  // The newest that the hub was told of.
 };
 
@@ -50,8 +53,7 @@ struct OpenedItem {
 };
 struct RequestItem {
   std::shared_ptr<Stream> stream;
-  Request request;
-  uint64_t bytes = 0;  // Of credit, given back once it is answered.
+  rpc::Payload request;
 };
 // The stream has new credit; it knows how much.
 struct GrantedItem {

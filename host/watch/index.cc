@@ -30,17 +30,22 @@ void Index::remove(uint64_t watcher) {
   --size_;
 }
 
-void Index::match(const std::vector<mvcc::Event>& events, std::vector<Match>* out) {
-  out->clear();
-  if (size_ == 0 || events.empty()) return;
+void Index::match(const std::vector<mvcc::Event>& events, size_t from, size_t to,
+                  std::vector<Match>* out) {
+  if (size_ == 0 || from == to) return;
   keys_.clear();
-  for (const mvcc::Event& event : events) keys_.push_back(rpc::to_bytes(event.key));
+  for (size_t i = from; i < to; ++i) keys_.push_back(rpc::to_bytes(events[i].key));
+  struct Sink {
+    std::vector<Match>* out;
+    uint32_t from;
+  } sink{out, static_cast<uint32_t>(from)};
   table_->match(
       handle_, keys_.data(), keys_.size(),
       [](void* context, uint64_t watcher, uint32_t event) {
-        static_cast<std::vector<Match>*>(context)->push_back(Match{watcher, event});
+        auto* s = static_cast<Sink*>(context);
+        s->out->push_back(Match{watcher, s->from + event});
       },
-      out);
+      &sink);
 }
 
 }  // namespace mortise::watch

@@ -35,9 +35,10 @@ class Index {
 
   Status add(uint64_t watcher, std::string_view key, std::string_view range_end);
   void remove(uint64_t watcher);
-  // Fills `out` with who wants which of `events`: for each watcher ascending, watchers in any
-  // order.
-  void match(const std::vector<mvcc::Event>& events, std::vector<Match>* out);
+  // Appends to `out` who wants which of events from..to: for each watcher ascending, watchers in
+  // any order.
+  void match(const std::vector<mvcc::Event>& events, size_t from, size_t to,
+             std::vector<Match>* out);
   size_t size() const { return size_; }
 
  private:

@@ -1,15 +1,21 @@
 // One stream of Watch/Watch: the transport's end, which only queues, and the hub's side of it.
 //
 // Messages leave in one order: what could not be sent for want of credit waits in a queue, and
-// while there is any, watchers of the stream produce no events. So the queue holds control
-// responses, whose number is bounded by the requests that the client may have under way, and at
-// most the rest of one response that was split.
+// while there is any, watchers of the stream produce no events. So the queue holds answers to
+// requests, whose number is bounded, and at most the rest of one response that was split.
+//
+// What a client that does not read can cost:
+//   - events: what its credit allows and one response; and all streams together have a budget, once
+//     that is used up a stream gets its next response when it has read the one before;
+//   - answers: after a number of unread ones its requests wait, as bytes, until it reads;
+//   - requests: the few KiB that it may send ahead of their answers, and one that is larger.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <random>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -51,14 +57,26 @@ struct Watcher {
   bool no_delete = false;
 };
 
+// Ids are chosen by clients, and none may choose those that meet in one bucket.
+struct WatchIdHash {
+  size_t operator()(int64_t watch_id) const {
+    static const uint64_t seed = std::random_device()() | uint64_t{std::random_device()()} << 32;
+    uint64_t x = (static_cast<uint64_t>(watch_id) ^ seed) * 0x9e3779b97f4a7c15;
+    x = (x ^ (x >> 32)) * 0xd6e8feb86659fd93;
+    return x ^ (x >> 32);
+  }
+};
+
 class Stream final : public rpc::ServerStream, public std::enable_shared_from_this<Stream> {
  public:
-  Stream(Inbox* inbox, const rpc::ClientStream& client, PermitFn permit,
-         uint32_t queued_responses_max)
+  // Borrowed parts outlive it.
+  Stream(Inbox* inbox, const HubOptions* options, Counters* counters,
+         const rpc::ClientStream& client, PermitFn permit)
       : inbox_(inbox),
+        options_(*options),
+        counters_(counters),
         client_(client),
-        permit_(std::move(permit)),
-        queued_responses_max_(queued_responses_max) {}
+        permit_(std::move(permit)) {}
 
   // The transport's end.
   void on_message(rpc::Payload message) override;
@@ -69,37 +87,71 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
   // What follows is for the hub's thread alone.
   bool ended() const { return ended_; }
   // May events be sent? If not, whoever has some is held until there is credit.
-  bool ready() const { return queue_.empty() && credit_ > 0; }
-  bool queue_full() const { return queue_.size() >= queued_responses_max_; }
+  bool ready() const { return has_credit() && (sent_ == read_ || !under_pressure()); }
+  // Events of several revisions are sent in responses of about this size.
+  uint64_t response_bytes() const;
+  // Are so many answers unread that further requests have to wait?
+  bool answers_full() const {
+    return unread_answers_.size() + queued_answers_ >= options_.control_responses_max;
+  }
   // Sends, or queues behind what waits.
-  void send(ByteBuffer&& message);
+  void send_events(ByteBuffer&& message) { send({std::move(message), false}); }
+  void send_answer(ByteBuffer&& message) { send({std::move(message), true}); }
   // Takes the credit that came since the last time, and sends what waits.
   void take_grants();
-  // The client may send so many bytes more, as soon as it reads its answers.
-  void allow_requests(uint64_t bytes);
+  // The client may send so many bytes more.
+  void allow_requests(uint64_t bytes) { client_.grant(bytes); }
+  // Keeps a request until answers have been read. False if all streams keep too much together.
+  bool defer(std::string_view request);
+  bool has_deferred() const { return deferred_at_ < deferred_.size(); }
+  // The oldest request that was kept, valid until the next call.
+  std::string_view next_deferred();
   // The client's last call; the transport does not call this object once it has begun.
   void end(const RpcStatus& status);
   RpcStatus permit(const std::string& key, const std::string& range_end) const {
     return permit_ ? permit_(key, range_end) : RpcStatus();
   }
 
-  std::unordered_map<int64_t, Watcher*> watchers;
+  std::unordered_map<int64_t, Watcher*, WatchIdHash> watchers;
   std::vector<Watcher*> held;
+  size_t live_watchers = 0;
+  // No watcher began, or is to begin, above it.
+  int64_t latest_start = 0;
   int64_t next_watch_id = 0;
   uint64_t progress_watchers = 0;
   Clock::duration tick_interval{};
   Clock::time_point next_tick{};
 
  private:
+  struct Message {
+    ByteBuffer bytes;
+    bool is_answer = false;
+  };
+
+  bool has_credit() const { return queue_.empty() && credit_ > 0; }
+  bool under_pressure() const {
+    return counters_->unread_bytes.load(std::memory_order_relaxed) >= options_.unread_bytes_max;
+  }
+  void send(Message&& message);
+  void hand_over(Message&& message);
+  void drop_deferred();
+
   Inbox* const inbox_;
+  const HubOptions& options_;
+  Counters* const counters_;
   rpc::ClientStream client_;
   const PermitFn permit_;
-  const uint32_t queued_responses_max_;
   std::atomic<uint64_t> granted_{0};  // By the client, not taken yet.
 
-  int64_t credit_ = 0;  // Below zero after a message that was larger than what was left.
-  std::deque<ByteBuffer> queue_;
-  uint64_t owed_ = 0;  // Request bytes answered and not granted again.
+  int64_t credit_ = 0;       // Below zero after a message that was larger than what was left.
+  bool has_window_ = false;  // The first credit came. What comes later was sent and has been read.
+  uint64_t sent_ = 0, read_ = 0;         // Bytes, of all time.
+  std::deque<uint64_t> unread_answers_;  // Where each ends in what was sent.
+  std::deque<Message> queue_;
+  size_t queued_answers_ = 0;
+  // Requests that wait, each behind its length in 4 bytes, and how far they have been taken out.
+  std::string deferred_;
+  size_t deferred_at_ = 0;
   bool ended_ = false;
 };
 

@@ -100,6 +100,8 @@ class TestClient {
   void send(std::string request);
   void watch(const WatchOptions& options) { send(create_request(options)); }
   void grant(uint64_t bytes);
+  // From now on everything is read as it comes.
+  void read_at_once();
   void cancel();
   void half_close();
 
@@ -112,7 +114,7 @@ class TestClient {
   bool empty();
   size_t received();
   std::vector<Response> all();
-  uint64_t request_credit();
+  int64_t request_credit();
   RpcStatus wait_end();
   bool ended();
 
@@ -128,13 +130,14 @@ class TestClient {
   void call(const std::function<void(rpc::ServerStream*)>& f);
 
   const bool keep_window_;
+  std::atomic<bool> reads_at_once_{false};
   rpc::ServerStream* stream_ = nullptr;
   std::mutex call_mutex_;  // Before mutex_.
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Response> messages_;
   std::vector<Response> all_;
-  uint64_t request_credit_ = 0;
+  int64_t request_credit_ = 0;
   std::optional<RpcStatus> end_;
   int64_t barrier_id_ = 1000000;
 };

@@ -78,8 +78,9 @@ typedef struct mortise_stream_events { /* Plugin to host; thread rules of mortis
   /* One message towards the client. At most the bytes granted are in flight, but one message may
    * overshoot. */
   void(MORTISE_ABI* on_message)(void* context, mortise_buffer message);
-  /* The host can take `bytes` more from the client. A stream begins with none granted; until a
-   * grant the transport does not read the stream from the connection. */
+  /* The host can take `bytes` more from the client. A stream begins with none granted; without
+   * credit the transport does not read the stream from the connection. One message may
+   * overshoot: while any credit is left, the next one is read, whatever its size. */
   void(MORTISE_ABI* on_credit)(void* context, uint64_t bytes);
   /* The end. No event follows; the handle is dead. */
   void(MORTISE_ABI* on_end)(void* context, mortise_rpc_code code, mortise_bytes status_message);
