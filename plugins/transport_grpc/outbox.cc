@@ -61,6 +61,13 @@ int Connections::find(std::string_view remote) const {
   return found == fd_by_remote_.end() ? kNone : found->second;
 }
 
+void Connections::shut_down() const {
+  std::lock_guard lock(mutex_);
+  for (const auto& [fd, remote] : remote_by_fd_) {
+    if (remote_of_socket(fd) == remote) shutdown(fd, SHUT_RDWR);
+  }
+}
+
 void HeldAnswers::begin() { t_held.holding = true; }
 
 void HeldAnswers::end() {

@@ -20,8 +20,8 @@ class UnaryCall;
 
 // Which socket a peer's calls come on. The library owns the sockets and does not say when it closes
 // one, so an entry may be stale: it is used only to cork a socket for the time of a few writes,
-// which does no harm to another. An entry goes when its descriptor's number comes back, so there
-// are no more than descriptors. Any thread.
+// which does no harm to another, and at the end of the server. An entry goes when its descriptor's
+// number comes back, so there are no more than descriptors. Any thread.
 class Connections {
  public:
   static constexpr int kNone = -1;
@@ -30,6 +30,8 @@ class Connections {
   void add(int fd);
   // By the caller's "address:port"; kNone if not known.
   int find(std::string_view remote) const;
+  // Ends all that are still connected to who they were: reads and writes on them fail from now on.
+  void shut_down() const;
 
  private:
   struct Hash {

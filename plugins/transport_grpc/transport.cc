@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <future>
 #include <limits>
 #include <string>
 
@@ -25,6 +27,9 @@ constexpr int32_t kClaimHttp2 = 100;
 constexpr int kStreamLookaheadBytes = 256 << 10;
 // After so many events the answers that they brought are sent, though more events are there.
 constexpr int kBurstEvents = 32;
+// How long clients may take to read what calls ended with that were cut short by the end of a
+// drain.
+constexpr std::chrono::milliseconds kLastWrites{500};
 constexpr uint32_t kStreamSlots = 2;
 constexpr uint32_t kUnknownSlots = 2;
 
@@ -220,9 +225,24 @@ void Transport::drain(uint64_t timeout_ns) {
 }
 
 void Transport::finish_calls(uint64_t timeout_ns) {
-  const auto ns = static_cast<int64_t>(std::min<uint64_t>(timeout_ns, INT64_MAX));
-  server_->Shutdown(
-      gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_nanos(ns, GPR_TIMESPAN)));
+  constexpr std::chrono::nanoseconds kDay = std::chrono::hours(24);
+  const std::chrono::nanoseconds timeout = timeout_ns < static_cast<uint64_t>(kDay.count())
+                                               ? std::chrono::nanoseconds(timeout_ns)
+                                               : kDay;
+  // The library closes no connection while it writes to it, so a client that does not read would
+  // hold up the end for as long as it lives.
+  const BlockSignals block_signals;
+  std::promise<void> closed;
+  std::thread cutter([this, timeout, done = closed.get_future()] {
+    pthread_setname_np(pthread_self(), "grpc-cutter");
+    if (done.wait_for(timeout + kLastWrites) == std::future_status::timeout) {
+      context_.connections.shut_down();
+    }
+  });
+  server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                 gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
+  closed.set_value();
+  cutter.join();
   context_.live.drop();
   context_.live.wait();
 }
