@@ -93,6 +93,7 @@ std::vector<MethodEntry> etcd_methods() {
 std::vector<MethodEntry> more_methods() {
   constexpr auto U = MORTISE_UNARY;
   constexpr auto S = MORTISE_SERVER_STREAM;
+  constexpr auto B = MORTISE_BIDI_STREAM;
   return {
       {U, "/v3lockpb.Lock/Lock", {"/v3/lock/lock", nullptr}, nullptr, nullptr, lock_lock},
       {U, "/v3lockpb.Lock/Unlock", {"/v3/lock/unlock", nullptr}, lock_unlock},
@@ -113,6 +114,16 @@ std::vector<MethodEntry> more_methods() {
       {U, "/grpc.health.v1.Health/Check", {nullptr}, health_check},
       {U, "/grpc.health.v1.Health/List", {nullptr}, health_list},
       {S, "/grpc.health.v1.Health/Watch", {nullptr}, nullptr, health_watch},
+      {B,
+       "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+       {nullptr},
+       nullptr,
+       reflection_info},
+      {B,
+       "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+       {nullptr},
+       nullptr,
+       reflection_info},
   };
 }
 

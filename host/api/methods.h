@@ -62,6 +62,7 @@ rpc::ServerStream* watch_watch(const Context&, const rpc::ClientStream&, RpcStat
 rpc::ServerStream* maintenance_snapshot(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* election_observe(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* health_watch(const Context&, const rpc::ClientStream&, RpcStatus*);
+rpc::ServerStream* reflection_info(const Context&, const rpc::ClientStream&, RpcStatus*);
 rpc::ServerStream* lease_keep_alive(const Context&, const rpc::ClientStream&, RpcStatus*);
 
 }  // namespace mortise::api

@@ -47,6 +47,8 @@ void Contest::forget_expected(const std::string& key, uint64_t id) {
 }
 
 void Contest::on_event(const mvcc::Event& event) {
+  // The events before are those that the scan knows.
+  if (awaited_ != nullptr && event.revision.main > awaited_->revision()) start_count();
   if (event.revision.main <= counted_revision_) return;
   if (event.is_create) {
     take_places(event);
@@ -72,11 +74,15 @@ Status Contest::work(int64_t handled) {
   }
   if (awaited_ != nullptr) {
     if (handled < awaited_->revision()) return Status();
-    scan_ = std::move(awaited_);
-    counted_revision_ = scan_->revision();
-    line_.forget_keys();
+    start_count();
   }
   return scan_ == nullptr ? Status() : count_round();
+}
+
+void Contest::start_count() {
+  scan_ = std::move(awaited_);
+  counted_revision_ = scan_->revision();
+  line_.forget_keys();
 }
 
 Status Contest::count_round() {

@@ -55,6 +55,7 @@ class Contest {
   using Expected = std::unordered_multimap<std::string, uint64_t>;
   void take_places(const mvcc::Event& event);
   void forget_expected(const std::string& key, uint64_t id);
+  void start_count();
   Status count_round();
 
   const store::Store* const store_;

@@ -220,6 +220,7 @@ void Engine::end_all(const RpcStatus& status) {
   for (uint64_t id : deletions_) propose_deletion(contenders_.at(id).get());
   for (auto& [id, contender] : contenders_) contender->done(Turn{.status = status});
   contenders_.clear();
+  deletions_.clear();
   while (!observers_.empty()) end_observer(observers_.begin()->first, status);
 }
 

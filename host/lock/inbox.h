@@ -23,7 +23,7 @@ class Observer;
 struct Contender;
 
 // Batches that the keeper has not handled yet.
-constexpr uint64_t kQueuedBatchBytesMax = 16 << 20;
+constexpr uint64_t kQueuedBatchBytesMax = 64 << 20;
 
 struct StartItem {
   std::unique_ptr<Contender> contender;

@@ -44,8 +44,8 @@ constexpr const char* kServed[] = {
 constexpr const char* kNotServed[] = {
     "/etcdserverpb.Cluster/MemberAdd",    "/etcdserverpb.Cluster/MemberRemove",
     "/etcdserverpb.Cluster/MemberUpdate", "/etcdserverpb.Cluster/MemberPromote",
-    "/etcdserverpb.Maintenance/Snapshot", "/etcdserverpb.Auth/AuthEnable",
-    "/etcdserverpb.Auth/UserAdd",         "/etcdserverpb.Auth/RoleAdd",
+    "/etcdserverpb.Auth/AuthEnable",      "/etcdserverpb.Auth/UserAdd",
+    "/etcdserverpb.Auth/RoleAdd",
 };
 
 class BadRequestTest : public ::testing::TestWithParam<std::string> {

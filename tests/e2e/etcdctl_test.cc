@@ -229,6 +229,19 @@ TEST_P(EtcdctlTest, CompactionAndHash) {
   same({"endpoint", "hashkv"});
 }
 
+// These use the keys by themselves, without the server's services.
+TEST_P(EtcdctlTest, LockAndElect) {
+  EXPECT_EQ(same({"lock", "m", "echo", "inside"}), "exit 0\ninside\n");
+  EXPECT_EQ(same({"get", "m/", "--prefix"}), "exit 0\n");
+  // The key, and behind it the empty value.
+  for (Session* session : {etcd_.get(), ours_.get()}) {
+    std::string locked = session->run_until({"lock", "m"}, "\n\n");
+    EXPECT_TRUE(std::regex_match(locked, std::regex("m/[0-9a-f]+\n\n"))) << locked;
+    std::string elected = session->run_until({"elect", "e", "candidate"}, "candidate\n");
+    EXPECT_TRUE(std::regex_match(elected, std::regex("e/[0-9a-f]+\ncandidate\n"))) << elected;
+  }
+}
+
 TEST_P(EtcdctlTest, EndpointsAndMembers) {
   same({"endpoint", "health"});
   same({"member", "list"});
