@@ -304,7 +304,7 @@ void Server::fail(std::string_view what, const Status& status) {
   log_->fatal("the member stops: " + std::string(what), {{"error", status.message()}});
 }
 
-void Server::drain_transports() {
+void Server::begin_drain() {
   // The transports' own grace for clients; what is left then is cancelled.
   constexpr std::chrono::milliseconds kDrainTime{1000};
   std::unique_lock lock(chores_mutex_);
@@ -315,6 +315,10 @@ void Server::drain_transports() {
                            static_cast<uint64_t>(std::chrono::nanoseconds(kDrainTime).count()));
     lock.lock();
   }
+}
+
+void Server::wait_for_drain() {
+  std::unique_lock lock(chores_mutex_);
   chores_wake_.wait_for(lock, request_timeout(config_), [&] {
     return std::all_of(transports_.begin(), transports_.end(),
                        [](const Transport& t) { return !t.started || t.drained; });
@@ -329,9 +333,11 @@ void Server::stop() {
     log_->info("skipped leadership transfer for single voting member cluster",
                {{"local-member-id", membership::hex_id(cluster_->local_id())}});
   }
+  // From here on transports take up no call, so a client whose stream ends begins no other here.
+  begin_drain();
   if (hub_) hub_->stop();
   if (keeper_) keeper_->stop();
-  drain_transports();
+  wait_for_drain();
   if (service_) service_->stop_serving();
   auto_compactor_.reset();
   if (compaction_) compaction_->stop();

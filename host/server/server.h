@@ -141,7 +141,8 @@ class Server : public api::Node {
   uint64_t next_request_id() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
   void fail(std::string_view what, const Status& status);
   void adopt(Accepted accepted);
-  void drain_transports();
+  void begin_drain();
+  void wait_for_drain();
 
   const config::Config config_;
   const std::string executable_dir_;

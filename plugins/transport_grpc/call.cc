@@ -12,6 +12,29 @@ CallBase::~CallBase() {
   if (started_) context_.live.drop();
 }
 
+bool LateCalls::take(CallBase* call) {
+  if (!begun_.load(std::memory_order_acquire)) return false;
+  {
+    std::lock_guard lock(mutex_);
+    if (!released_) {
+      calls_.push_back(call);
+      return true;
+    }
+  }
+  call->unref();
+  return true;
+}
+
+void LateCalls::release() {
+  std::vector<CallBase*> calls;
+  {
+    std::lock_guard lock(mutex_);
+    released_ = true;
+    calls.swap(calls_);
+  }
+  for (CallBase* call : calls) call->unref();
+}
+
 void CallBase::start(const grpc_op* ops, size_t count, Completion* tag) {
   ref();
   tag->hand_over();

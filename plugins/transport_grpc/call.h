@@ -18,6 +18,7 @@
 #include <string_view>
 #include <thread>
 #include <tuple>
+#include <vector>
 
 #include "mortise/sdk/host.h"
 #include "plugins/transport_grpc/methods.h"
@@ -38,6 +39,8 @@ class LiveCalls {
     none_left_ = true;
     changed_.notify_all();
   }
+  // Whether there is none. Others may begin.
+  bool idle() const { return count_.load(std::memory_order_acquire) == 1; }
   void wait() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return none_left_; });
@@ -50,6 +53,26 @@ class LiveCalls {
   bool none_left_ = false;
 };
 
+class CallBase;
+
+// Calls that came while the transport drains: neither answered nor dropped until their connection
+// is closed. They are no more than were asked for before, as none of them asks for another.
+class LateCalls {
+ public:
+  // From now on calls are late. Any thread.
+  void begin() { begun_.store(true, std::memory_order_release); }
+  // True if the call is late; its reference then passes to this object. On the call's worker.
+  bool take(CallBase* call);
+  // Drops them, and those that still come.
+  void release();
+
+ private:
+  std::atomic<bool> begun_{false};
+  std::mutex mutex_;
+  bool released_ = false;
+  std::vector<CallBase*> calls_;
+};
+
 // What calls need of their server; outlives them all.
 struct ServerContext {
   sdk::Host host;
@@ -59,6 +82,7 @@ struct ServerContext {
   grpc_server* server = nullptr;
   Connections connections;
   LiveCalls live;
+  LateCalls late;
 };
 
 // A completion queue with what belongs to the one thread that serves it.
@@ -138,6 +162,7 @@ class CallBase {
   CallBase& operator=(const CallBase&) = delete;
 
  protected:
+  friend class LateCalls;
   virtual ~CallBase();
 
   // The library has filled in a new call; the object is now one of the living.

@@ -34,6 +34,13 @@ std::string remote_of_socket(int fd) {
   return "[" + std::string(text) + "]:" + port;
 }
 
+// Zero if it is no socket.
+uint64_t cookie_of_socket(int fd) {
+  uint64_t cookie = 0;
+  socklen_t size = sizeof(cookie);
+  return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
+}
+
 struct Held {
   bool holding = false;
   std::vector<UnaryCall*> calls;
@@ -47,11 +54,12 @@ void set_cork(int fd, int on) { setsockopt(fd, IPPROTO_TCP, TCP_CORK, &on, sizeo
 void Connections::add(int fd) {
   std::string remote = remote_of_socket(fd);
   std::lock_guard lock(mutex_);
-  std::string& known = remote_by_fd_[fd];
-  if (const auto old = fd_by_remote_.find(known); old != fd_by_remote_.end() && old->second == fd) {
+  Peer& known = peers_[fd];
+  if (const auto old = fd_by_remote_.find(known.remote);
+      old != fd_by_remote_.end() && old->second == fd) {
     fd_by_remote_.erase(old);
   }
-  known = remote;
+  known = {remote, cookie_of_socket(fd)};
   if (!remote.empty()) fd_by_remote_.insert_or_assign(std::move(remote), fd);
 }
 
@@ -61,10 +69,10 @@ int Connections::find(std::string_view remote) const {
   return found == fd_by_remote_.end() ? kNone : found->second;
 }
 
-void Connections::shut_down() const {
+void Connections::half_close_all() {
   std::lock_guard lock(mutex_);
-  for (const auto& [fd, remote] : remote_by_fd_) {
-    if (remote_of_socket(fd) == remote) shutdown(fd, SHUT_RDWR);
+  for (const auto& [fd, peer] : peers_) {
+    if (peer.cookie != 0 && cookie_of_socket(fd) == peer.cookie) shutdown(fd, SHUT_WR);
   }
 }
 

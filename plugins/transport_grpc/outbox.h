@@ -8,6 +8,7 @@
 // whoever has an answer sends it at once, unless the host says that it brings many (HeldAnswers).
 #pragma once
 
+#include <cstdint>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -19,9 +20,10 @@ namespace mortise::transport_grpc {
 class UnaryCall;
 
 // Which socket a peer's calls come on. The library owns the sockets and does not say when it closes
-// one, so an entry may be stale: it is used only to cork a socket for the time of a few writes,
-// which does no harm to another, and at the end of the server. An entry goes when its descriptor's
-// number comes back, so there are no more than descriptors. Any thread.
+// one, so an entry may be stale: it is used to cork a socket for the time of a few writes, which
+// does no harm to another, and to end connections, where a cookie tells whether it is the same. An
+// entry goes when its descriptor's number comes back, so there are no more than descriptors. Any
+// thread.
 class Connections {
  public:
   static constexpr int kNone = -1;
@@ -30,10 +32,14 @@ class Connections {
   void add(int fd);
   // By the caller's "address:port"; kNone if not known.
   int find(std::string_view remote) const;
-  // Ends all that are still connected to who they were: reads and writes on them fail from now on.
-  void shut_down() const;
+  // Ends what is sent to all that are still open.
+  void half_close_all();
 
  private:
+  struct Peer {
+    std::string remote;   // Empty if it is no TCP connection.
+    uint64_t cookie = 0;  // What the kernel gave to this socket alone.
+  };
   struct Hash {
     using is_transparent = void;
     size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
@@ -41,7 +47,7 @@ class Connections {
 
   mutable std::mutex mutex_;
   std::unordered_map<std::string, int, Hash, std::equal_to<>> fd_by_remote_;
-  std::unordered_map<int, std::string> remote_by_fd_;
+  std::unordered_map<int, Peer> peers_;
 };
 
 // Answers that a thread of the host brings between answers_begin() and answers_end(). At the end

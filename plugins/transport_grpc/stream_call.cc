@@ -35,6 +35,7 @@ void StreamCall::request(ServerContext& context, Worker& worker, const Methods::
 
 void StreamCall::on_request(bool ok) {
   if (!ok) return unref();
+  if (context_.late.take(this)) return;
   begin();
   request(context_, worker_, method_);
   const grpc_op op = close_op(&cancelled_);

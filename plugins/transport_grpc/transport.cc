@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <future>
 #include <limits>
 #include <string>
 
@@ -27,9 +26,7 @@ constexpr int32_t kClaimHttp2 = 100;
 constexpr int kStreamLookaheadBytes = 256 << 10;
 // After so many events the answers that they brought are sent, though more events are there.
 constexpr int kBurstEvents = 32;
-// How long clients may take to read what calls ended with that were cut short by the end of a
-// drain.
-constexpr std::chrono::milliseconds kLastWrites{500};
+constexpr std::chrono::milliseconds kDrainPoll{1};
 constexpr uint32_t kStreamSlots = 2;
 constexpr uint32_t kUnknownSlots = 2;
 
@@ -217,6 +214,7 @@ void Transport::drain(uint64_t timeout_ns) {
     if (!std::exchange(serving_, false)) return;
   }
   const BlockSignals block_signals;
+  context_.late.begin();
   drain_thread_ = std::thread([this, timeout_ns] {
     pthread_setname_np(pthread_self(), "grpc-drain");
     finish_calls(timeout_ns);
@@ -224,25 +222,18 @@ void Transport::drain(uint64_t timeout_ns) {
   });
 }
 
+// The library would cancel what comes after its Shutdown(), and a client takes that for its own
+// doing. So the calls that are there end first, then the connections, which clients know to try
+// again, and only then the library.
 void Transport::finish_calls(uint64_t timeout_ns) {
-  constexpr std::chrono::nanoseconds kDay = std::chrono::hours(24);
-  const std::chrono::nanoseconds timeout = timeout_ns < static_cast<uint64_t>(kDay.count())
-                                               ? std::chrono::nanoseconds(timeout_ns)
-                                               : kDay;
-  // The library closes no connection while it writes to it, so a client that does not read would
-  // hold up the end for as long as it lives.
-  const BlockSignals block_signals;
-  std::promise<void> closed;
-  std::thread cutter([this, timeout, done = closed.get_future()] {
-    pthread_setname_np(pthread_self(), "grpc-cutter");
-    if (done.wait_for(timeout + kLastWrites) == std::future_status::timeout) {
-      context_.connections.shut_down();
-    }
-  });
-  server_->Shutdown(gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
-                                 gpr_time_from_nanos(timeout.count(), GPR_TIMESPAN)));
-  closed.set_value();
-  cutter.join();
+  const auto started = std::chrono::steady_clock::now();
+  const auto passed = [&] { return std::chrono::steady_clock::now() - started; };
+  while (!context_.live.idle() && static_cast<uint64_t>(passed().count()) < timeout_ns) {
+    std::this_thread::sleep_for(kDrainPoll);
+  }
+  context_.connections.half_close_all();
+  context_.late.release();
+  server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
   context_.live.drop();
   context_.live.wait();
 }

@@ -318,6 +318,29 @@ TEST_F(TransportGrpc, DrainLetsRunningCallsEnd) {
   EXPECT_TRUE(host_.wait_drained());
 }
 
+// A client takes CANCELLED for its own doing, and does not try again.
+TEST_F(TransportGrpc, CallsThatComeInADrainFindTheServerUnavailable) {
+  TestServer server(host_);
+  auto channel = connect_to(server.address());
+  std::thread running([&] {
+    const Reply reply = call_unary(channel, "/test.Echo/Held", "last");
+    EXPECT_TRUE(reply.status.ok()) << reply.status.error_message();
+  });
+  const CallPtr call = wait_held(1).front();
+  server.drain(seconds(100));
+  std::vector<std::thread> late;
+  for (int i = 0; i < 40; ++i) {
+    late.emplace_back([&] {
+      EXPECT_EQ(call_unary(channel, "/test.Echo/Inline", "late").status.error_code(),
+                grpc::StatusCode::UNAVAILABLE);
+    });
+  }
+  call->answer(std::move(call->request));
+  running.join();
+  for (std::thread& thread : late) thread.join();
+  EXPECT_TRUE(host_.wait_drained());
+}
+
 TEST_F(TransportGrpc, DrainCancelsAtItsTimeoutAndWaitsForTheHost) {
   TestServer server(host_);
   auto channel = connect_to(server.address());

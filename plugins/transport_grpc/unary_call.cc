@@ -27,6 +27,7 @@ void UnaryCall::request(ServerContext& context, Worker& worker, const Methods::M
 
 void UnaryCall::on_request(bool ok) {
   if (!ok) return unref();
+  if (context_.late.take(this)) return;
   begin();
   request(context_, worker_, method_);
   dispatch();
