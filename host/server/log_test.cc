@@ -78,5 +78,16 @@ TEST(Log, NamesAnOutputThatCannotBeOpened) {
   EXPECT_NE(log.status().message().find("/proc/nowhere"), std::string::npos);
 }
 
+TEST(BytesText, IsInPowersOfAThousandWithTwoDigitsAtLeast) {
+  EXPECT_EQ(bytes_text(0), "0 B");
+  EXPECT_EQ(bytes_text(9), "9 B");
+  EXPECT_EQ(bytes_text(999), "999 B");
+  EXPECT_EQ(bytes_text(1000), "1.0 kB");
+  EXPECT_EQ(bytes_text(20480), "20 kB");
+  EXPECT_EQ(bytes_text(1'250'000), "1.3 MB");
+  EXPECT_EQ(bytes_text(82'854'982), "83 MB");
+  EXPECT_EQ(bytes_text(2147483648), "2.1 GB");
+}
+
 }  // namespace
 }  // namespace mortise::server

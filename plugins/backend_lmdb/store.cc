@@ -9,6 +9,7 @@
 namespace mortise::lmdb {
 namespace {
 
+constexpr std::chrono::milliseconds kDropInterval{20};
 constexpr auto kHousekeepingInterval = std::chrono::milliseconds(kTrimIntervalMs);
 
 }  // namespace
@@ -337,7 +338,7 @@ void Store::flush_loop() {
     {
       std::unique_lock lock(work_mutex_);
       const auto ready = [this] { return stopping_ || (!frozen_.empty() && error_.ok()); };
-      work_cv_.wait_for(lock, kHousekeepingInterval, ready);
+      work_cv_.wait_for(lock, unloaded_.empty() ? kHousekeepingInterval : kDropInterval, ready);
       if (stopping_ && (frozen_.empty() || !error_.ok())) return;
     }
     drop_retired();
@@ -409,24 +410,39 @@ void Store::publish_without(const std::shared_ptr<Memtable>& memtable) {
   {
     std::lock_guard lock(work_mutex_);
     frozen_.pop_front();
+    unloaded_.push_back(memtable);
     unloaded_seq_ = memtable->seq();
   }
   done_cv_.notify_all();
 }
 
-// Closes and removes old generations that no reader holds any more, here rather than in a reader's
-// close.
-void Store::drop_retired() {
-  std::vector<std::shared_ptr<Generation>> gone;
-  std::lock_guard lock(work_mutex_);
-  for (auto it = retired_.begin(); it != retired_.end();) {
+namespace {
+
+// Moves out those that nobody else holds.
+template <typename T>
+std::vector<std::shared_ptr<T>> take_unused(std::vector<std::shared_ptr<T>>* from) {
+  std::vector<std::shared_ptr<T>> unused;
+  for (auto it = from->begin(); it != from->end();) {
     if (it->use_count() == 1) {
-      gone.push_back(std::move(*it));
-      it = retired_.erase(it);
+      unused.push_back(std::move(*it));
+      it = from->erase(it);
     } else {
       ++it;
     }
   }
+  return unused;
+}
+
+}  // namespace
+
+// Frees old generations and memtables that no reader holds any more, here rather than in a reader's
+// close: giving back a memtable takes milliseconds, and the last reader is often that of a commit.
+void Store::drop_retired() {
+  std::vector<std::shared_ptr<Generation>> generations;
+  std::vector<std::shared_ptr<Memtable>> memtables;
+  std::lock_guard lock(work_mutex_);
+  generations = take_unused(&retired_);
+  memtables = take_unused(&unloaded_);
 }
 
 }  // namespace mortise::lmdb

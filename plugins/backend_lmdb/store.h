@@ -140,6 +140,7 @@ class Store {
   bool stopping_ = false;
   Status error_;
   std::vector<std::shared_ptr<Generation>> retired_;
+  std::vector<std::shared_ptr<Memtable>> unloaded_;  // Until no reader holds them.
 
   std::thread flusher_;
 };
