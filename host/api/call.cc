@@ -55,6 +55,12 @@ void propose(Call call, uint32_t field, std::string_view request) {
   context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));
 }
 
+RpcStatus Call::too_large(size_t response_bytes) {
+  return RpcStatus(RpcCode::kResourceExhausted, "grpc: trying to send message larger than max (" +
+                                                    std::to_string(response_bytes) + " vs. " +
+                                                    std::to_string(mvcc::kResponseBytesMax) + ")");
+}
+
 std::string_view Call::grpc_path() const { return method_->grpc_path; }
 
 }  // namespace mortise::api

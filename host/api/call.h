@@ -6,6 +6,7 @@
 
 #include "host/api/context.h"
 #include "host/base/byte_buffer.h"
+#include "host/mvcc/range.h"
 #include "host/rpc/buffers.h"
 #include "mortise/abi/rpc.h"
 
@@ -44,6 +45,7 @@ class Call {
   void drop_request() { request_ = rpc::Payload(); }
 
   void reply(ByteBuffer&& response) {
+    if (response.size() > mvcc::kResponseBytesMax) return fail(too_large(response.size()));
     report_if_slow(true, response.view());
     std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}),
                                   rpc::to_buffer(std::move(response)));
@@ -59,6 +61,7 @@ class Call {
   }
 
  private:
+  static RpcStatus too_large(size_t response_bytes);
   void report_if_slow(bool answered, std::string_view response) {
     auto took = std::chrono::steady_clock::now() - start_;
     if (took > context_->limits.report_after) report(took, answered, response);

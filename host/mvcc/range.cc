@@ -134,46 +134,97 @@ Status stream_rows(const ReadContext& context, const wire::RangeRequest& request
   MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
   int64_t limit = request.limit > 0 ? request.limit : std::numeric_limits<int64_t>::max();
   std::string_view bytes;
+  const bool filtering = has_filters(request);
   while (source.next(true, &bytes)) {
     ++result->count;
+    if (filtering) {
+      wire::KeyValue kv;
+      if (!wire::decode_key_value(bytes, &kv)) return corruption("a stored KeyValue is malformed");
+      if (!passes(request, kv)) continue;
+    }
     if (result->kv_count == limit) {
       result->more = true;
       return count_rest(context, bounds, revision, &source, result);
     }
     append_result(request, bytes, out, result);
+    if (out->size() > kResponseBytesMax) return Status();
   }
   return source.status();
 }
 
-// Through memory, for filters and orders other than the key's.
-Status sort_and_filter(const ReadContext& context, const wire::RangeRequest& request,
-                       const KeyRange& bounds, int64_t revision, ByteBuffer* out,
-                       RangeResult* result) {
+// Rows on their way to being sorted. With a limit it holds little more than the best of them.
+class SortedRows {
+ public:
+  explicit SortedRows(const wire::RangeRequest& request)
+      : request_(request),
+        limit_(request.limit > 0 ? static_cast<size_t>(request.limit)
+                                 : std::numeric_limits<size_t>::max()) {}
+
+  size_t size() const { return rows_.size(); }
+  Status add(std::string_view key_value) {
+    SortRow row;
+    if (!wire::decode_key_value(key_value, &row.kv))
+      return corruption("a stored KeyValue is malformed");
+    if (!passes(request_, row.kv)) return Status();
+    row.bytes = arena_.copy(key_value);
+    wire::decode_key_value(row.bytes, &row.kv);  // Its views are of the copy from here on.
+    rows_.push_back(row);
+    bytes_since_prune_ += key_value.size();
+    if (bytes_since_prune_ > kPruneBytes && rows_.size() / 2 > limit_) prune();
+    return Status();
+  }
+  // Appends the first `limit` rows to the response.
+  void append_to(ByteBuffer* out, RangeResult* result) {
+    sort_rows(request_, &rows_);
+    result->more = rows_.size() > limit_;
+    if (result->more) rows_.resize(limit_);
+    for (const SortRow& row : rows_) {
+      if (out->size() > kResponseBytesMax) return;
+      append_result(request_, row.bytes, out, result);
+    }
+  }
+
+ private:
+  static constexpr size_t kPruneBytes = 1 << 20;
+
+  // One row more than the limit stays, which says that there are more.
+  void prune() {
+    sort_rows(request_, &rows_);
+    rows_.resize(limit_ + 1);
+    Arena arena;
+    for (SortRow& row : rows_) {
+      row.bytes = arena.copy(row.bytes);
+      wire::decode_key_value(row.bytes, &row.kv);
+    }
+    std::swap(arena_, arena);
+    bytes_since_prune_ = 0;
+  }
+
+  const wire::RangeRequest& request_;
+  const size_t limit_;
+  Arena arena_;
+  std::vector<SortRow> rows_;
+  size_t bytes_since_prune_ = 0;
+};
+
+// Through memory, for orders other than the key's.
+Status sort_keys(const ReadContext& context, const wire::RangeRequest& request,
+                 const KeyRange& bounds, int64_t revision, ByteBuffer* out, RangeResult* result) {
   MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
   // Where no order was given etcd reads limit + 1 keys and sorts only those.
   bool all = !default_order(request) || has_filters(request) || request.limit <= 0;
-  Arena arena;
-  std::vector<SortRow> rows;
+  SortedRows rows(request);
   std::string_view bytes;
   while (source.next(true, &bytes)) {
     ++result->count;
-    SortRow row;
-    row.bytes = arena.copy(bytes);
-    if (!wire::decode_key_value(row.bytes, &row.kv))
-      return corruption("a stored KeyValue is malformed");
-    if (passes(request, row.kv)) rows.push_back(row);
+    MORTISE_RETURN_IF_ERROR(rows.add(bytes));
     if (!all && static_cast<int64_t>(rows.size()) > request.limit) {
       MORTISE_RETURN_IF_ERROR(count_rest(context, bounds, revision, &source, result));
       break;
     }
   }
   MORTISE_RETURN_IF_ERROR(source.status());
-  if (needs_sort(request)) sort_rows(request, &rows);
-  if (request.limit > 0 && static_cast<int64_t>(rows.size()) > request.limit) {
-    rows.resize(static_cast<size_t>(request.limit));
-    result->more = true;
-  }
-  for (const SortRow& row : rows) append_result(request, row.bytes, out, result);
+  rows.append_to(out, result);
   return Status();
 }
 
@@ -222,9 +273,7 @@ Status range(const ReadContext& context, const wire::RangeRequest& request, Byte
   if (bounds.single && revision == context.revision)
     return single_key(context, request, out, result);
   if (request.count_only) return count_only(context, bounds, revision, result);
-  if (needs_sort(request) || has_filters(request)) {
-    return sort_and_filter(context, request, bounds, revision, out, result);
-  }
+  if (needs_sort(request)) return sort_keys(context, request, bounds, revision, out, result);
   return stream_rows(context, request, bounds, revision, out, result);
 }
 

@@ -2,6 +2,7 @@
 // into the response without being parsed unless a filter, a sort or keys_only needs their fields.
 #pragma once
 
+#include <limits>
 #include <string>
 
 #include "host/base/byte_buffer.h"
@@ -10,6 +11,9 @@
 #include "host/wire/kv_requests.h"
 
 namespace mortise::mvcc {
+
+// No message can be larger; a range that is stops there, and its caller refuses the response.
+constexpr size_t kResponseBytesMax = std::numeric_limits<int32_t>::max();
 
 struct RangeResult {
   RpcStatus rpc;  // kCompacted or kFutureRevision; nothing was written then.

@@ -99,6 +99,38 @@ TEST_P(RangeStreamTest, ChunksGrowAndShrink) {
   EXPECT_LT(chunks, 40);
 }
 
+// A sorted page is the beginning of the whole sorted range, however much was read for it.
+TEST_P(RangeStreamTest, SortedPages) {
+  etcdserverpb::TxnRequest txn;
+  for (int i = 0; i < 3000; ++i) {
+    auto* put = txn.add_success()->mutable_request_put();
+    put->set_key(key_of(i));
+    put->set_value(std::to_string(i * 7919 % 1000) + std::string(1000, 'v'));
+    if (txn.success_size() < 100) continue;
+    etcdserverpb::TxnResponse response;
+    ASSERT_TRUE(client_->call(client_->kv(), &etcdserverpb::KV::Stub::Txn, txn, &response).ok());
+    txn.Clear();
+  }
+  for (int target = 0; target <= 4; ++target) {
+    for (auto order : {RangeRequest::ASCEND, RangeRequest::DESCEND}) {
+      RangeRequest request = all_keys();
+      request.set_sort_target(static_cast<RangeRequest::SortTarget>(target));
+      request.set_sort_order(order);
+      request.set_min_mod_revision(4);
+      RangeResponse whole, page;
+      ASSERT_EQ(status_text(client_->range(request, &whole)), "OK");
+      ASSERT_EQ(whole.kvs_size(), 2800);
+      EXPECT_EQ(whole.count(), 3000);
+      request.set_limit(150);
+      ASSERT_EQ(status_text(client_->range(request, &page)), "OK");
+      EXPECT_TRUE(page.more());
+      whole.mutable_kvs()->DeleteSubrange(150, 2650);
+      whole.set_more(true);
+      EXPECT_EQ(page.SerializeAsString(), whole.SerializeAsString()) << request.ShortDebugString();
+    }
+  }
+}
+
 // What happens after the first chunk is not seen by the later ones.
 TEST_P(RangeStreamTest, StaysAtTheFirstRevision) {
   for (int i = 0; i < 300; ++i) put(i, std::string(100000, 'a'));
