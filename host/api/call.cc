@@ -50,6 +50,13 @@ ByteBuffer respond(const Context& context, int64_t revision, std::string_view bo
   return response;
 }
 
+void run_long(Call call, void (*task)(Call)) {
+  auto shared = std::make_shared<Call>(std::move(call));
+  Node* node = shared->context().node;
+  RpcStatus status = node->run_long([shared, task] { task(std::move(*shared)); });
+  if (!status.ok()) shared->fail(status);
+}
+
 void propose(Call call, uint32_t field, std::string_view request) {
   const Context& context = call.context();
   context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));

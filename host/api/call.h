@@ -38,6 +38,7 @@ class Call {
   ~Call() { MORTISE_CHECK(done_ == nullptr, "a call was dropped without an answer"); }
 
   const Context& context() const { return *context_; }
+  bool is_answered() const { return done_ == nullptr; }
   std::string_view request() const { return request_.view(); }
   std::string_view grpc_path() const;
   std::chrono::steady_clock::time_point start() const { return start_; }
@@ -95,6 +96,9 @@ std::string go_duration(std::chrono::nanoseconds d);
 
 // A response: the header field, then the other fields as they are.
 ByteBuffer respond(const Context& context, int64_t revision, std::string_view body);
+
+// Runs what reads for long away from the transport's thread, which others wait for.
+void run_long(Call call, void (*task)(Call));
 
 // Logs the call's request and answers with header and body when it is applied.
 void propose(Call call, uint32_t field, std::string_view request);

@@ -46,8 +46,8 @@ class Node {
   virtual std::optional<mvcc::PastHash> past_hash(int64_t revision) const = 0;
   // Reclaims space, on another thread.
   virtual void reclaim(std::function<void(Status)> done) = 0;
-  // Runs a task that takes long on another thread; false at a stop.
-  virtual bool run_long(std::function<void()> task) = 0;
+  // Runs a task that takes long on another thread; not ok at a stop or if too many wait.
+  virtual RpcStatus run_long(std::function<void()> task) = 0;
   // Runs a task on the apply thread while no commit is running; false at a stop. It must be short.
   virtual bool between_commits(std::function<void()> task) = 0;
   // Runs a step of a snapshot on the thread that all of them share; false at a stop.

@@ -12,7 +12,7 @@ class FakeNode : public Node {
   void when_compacted(int64_t, std::function<void(bool)>) override { unused(); }
   std::optional<mvcc::PastHash> past_hash(int64_t) const override { unused(); }
   void reclaim(std::function<void(Status)>) override { unused(); }
-  bool run_long(std::function<void()>) override { unused(); }
+  RpcStatus run_long(std::function<void()>) override { unused(); }
   bool between_commits(std::function<void()>) override { unused(); }
   bool run_snapshot(std::function<void()>) override { unused(); }
   int64_t revision() const override { unused(); }

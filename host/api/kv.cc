@@ -38,42 +38,48 @@ std::string describe_txn(const mvcc::Outcome& outcome) {
   return "responses:<" + counts + "> size:" + std::to_string(size);
 }
 
-void read_only_txn(Call call, const wire::TxnRequest& txn) {
+// Answers, or leaves the call alone if the budget does not suffice.
+void read_only_txn_within(store::ReadBudget* budget, const wire::TxnRequest& txn, Call& call) {
   const Context& context = call.context();
-  if (!is_serializable(txn)) {
-    RpcStatus linearizable = context.node->check_linearizable();
-    if (!linearizable.ok()) return call.fail(linearizable);
-  }
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
-  ReadView read(std::move(view).value());
+  ReadView read(std::move(view).value(), budget);
   mvcc::Outcome outcome;
   Status status = mvcc::read_only_txn(read.context, txn, &outcome);
+  if (budget != nullptr && budget->exceeded()) return;
   if (!status.ok()) return call.fail(status);
   warn_if_slow_read(call, "read-only txn ", outcome.rpc, [&] { return describe_txn(outcome); });
   if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
   call.reply(respond(context, outcome.revision, outcome.body.view()));
 }
 
-}  // namespace
+void read_only_txn(Call call, const wire::TxnRequest& txn) {
+  if (!is_serializable(txn)) {
+    RpcStatus linearizable = call.context().node->check_linearizable();
+    if (!linearizable.ok()) return call.fail(linearizable);
+  }
+  store::ReadBudget budget(kInlineReadBytesMax);
+  read_only_txn_within(&budget, txn, call);
+  if (call.is_answered()) return;
+  run_long(std::move(call), [](Call long_call) {
+    wire::TxnRequest request;
+    MORTISE_CHECK(wire::decode(long_call.request(), &request), "the request was decoded before");
+    read_only_txn_within(nullptr, request, long_call);
+  });
+}
 
-void kv_range(Call call) {
+// Answers, or leaves the call alone if the budget does not suffice.
+void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, Call& call) {
   const Context& context = call.context();
-  wire::RangeRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  RpcStatus rpc = check_range(request);
-  if (!rpc.ok()) return call.fail(rpc);
-  if (!request.serializable) rpc = context.node->check_linearizable();
-  if (!rpc.ok()) return call.fail(rpc);
-
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
-  ReadView read(std::move(view).value());
+  ReadView read(std::move(view).value(), budget);
   ByteBuffer response(kRangeResponseBytes);
   rpc::append_header(context.header(read.context.revision), &response);
   mvcc::RangeResult result;
   size_t header_size = response.size();
   Status status = mvcc::range(read.context, request, &response, &result);
+  if (budget != nullptr && budget->exceeded()) return;
   if (!status.ok()) return call.fail(status);
   if (result.rpc.ok()) mvcc::append_range_tail(result, &response);
   warn_if_slow_read(call, "read-only range ", result.rpc, [&] {
@@ -83,6 +89,25 @@ void kv_range(Call call) {
   });
   if (!result.rpc.ok()) return call.fail(result.rpc);
   call.reply(std::move(response));
+}
+
+}  // namespace
+
+void kv_range(Call call) {
+  wire::RangeRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  RpcStatus rpc = check_range(request);
+  if (!rpc.ok()) return call.fail(rpc);
+  if (!request.serializable) rpc = call.context().node->check_linearizable();
+  if (!rpc.ok()) return call.fail(rpc);
+  store::ReadBudget budget(kInlineReadBytesMax);
+  range_within(&budget, request, call);
+  if (call.is_answered()) return;
+  run_long(std::move(call), [](Call long_call) {
+    wire::RangeRequest again;
+    MORTISE_CHECK(wire::decode(long_call.request(), &again), "the request was decoded before");
+    range_within(nullptr, again, long_call);
+  });
 }
 
 void kv_put(Call call) {

@@ -6,14 +6,6 @@
 namespace mortise::api {
 namespace {
 
-// Tasks that read the whole store leave the transport's thread.
-void run_long(Call call, void (*task)(Call)) {
-  auto shared = std::make_shared<Call>(std::move(call));
-  Node* node = shared->context().node;
-  if (!node->run_long([shared, task] { task(std::move(*shared)); }))
-    shared->fail(rpc_errors::kStopped);
-}
-
 void reply_hash(Call call, const mvcc::PastHash& hash, int64_t revision) {
   etcdserverpb::HashKVResponse response;
   response.set_hash(hash.hash);

@@ -79,7 +79,7 @@ class RangeStream : public rpc::ServerStream {
   RpcStatus send_chunk(bool* done) {
     auto view = mvcc::View::open(*context_.store);
     if (!view.ok()) return internal(view.status());
-    ReadView read(std::move(view).value());
+    ReadView read(std::move(view).value(), nullptr);
     if (header_revision_ == 0) {
       header_revision_ = read.context.revision;
       if (request_.revision <= 0) request_.revision = header_revision_;

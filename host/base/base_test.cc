@@ -1,6 +1,7 @@
 #include <cerrno>
 
 #include "gtest/gtest.h"
+#include "host/base/byte_buffer.h"
 #include "host/base/crc32c.h"
 #include "host/base/status.h"
 
@@ -49,6 +50,21 @@ TEST(Result, PropagatesTheFirstError) {
   EXPECT_TRUE(quarter(8, &out).ok());
   EXPECT_EQ(out, 2);
   EXPECT_EQ(quarter(6, &out).message(), "odd");
+}
+
+TEST(ByteBuffer, KeepsItsBytesWhileItGrowsOutOfTheHeap) {
+  ByteBuffer buffer;
+  std::string expected;
+  while (expected.size() < (size_t{5} << 20)) {
+    const std::string piece(1 + expected.size() / 3, static_cast<char>('a' + expected.size() % 26));
+    buffer.append(piece);
+    expected += piece;
+  }
+  EXPECT_TRUE(buffer.is_mapped());
+  EXPECT_TRUE(buffer.view() == expected);
+  ByteBuffer other = std::move(buffer);
+  EXPECT_TRUE(buffer.empty());
+  EXPECT_TRUE(other.view() == expected);
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
-// A growing byte buffer on malloc: large ones grow by moving pages, not bytes, so a big response is
-// held once. Move-only; release() hands the memory to somebody who will free() it.
+// A growing byte buffer. A large one is a mapping of its own that grows by moving pages, not bytes,
+// so a big response is held once, and is given back to the system when it goes. Move-only.
 #pragma once
+
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -25,7 +27,13 @@ class ByteBuffer {
     std::swap(capacity_, o.capacity_);
     return *this;
   }
-  ~ByteBuffer() { std::free(data_); }
+  ~ByteBuffer() {
+    if (is_mapped()) {
+      munmap(data_, capacity_);
+    } else {
+      std::free(data_);
+    }
+  }
 
   char* data() { return data_; }
   size_t size() const { return size_; }
@@ -44,19 +52,38 @@ class ByteBuffer {
     size_ += bytes.size();
   }
   void truncate(size_t size) { size_ = size; }
-  // The bytes, to be freed with free(); the buffer is empty afterwards.
+  bool is_mapped() const { return capacity_ >= kMappedBytesMin; }
+  // The bytes of one that is not mapped, to be freed with free(); the buffer is empty afterwards.
   char* release() {
+    MORTISE_CHECK(!is_mapped(), "memory that free() does not know");
     size_ = capacity_ = 0;
     return std::exchange(data_, nullptr);
   }
 
  private:
+  static constexpr size_t kMappedBytesMin = 1 << 20;
+  static constexpr size_t kMappedUnit = 64 << 10;  // A multiple of the page size.
+
   void reserve(size_t wanted) {
     size_t capacity = capacity_ * 2 > wanted ? capacity_ * 2 : wanted;
     if (capacity < 64) capacity = 64;
+    if (capacity >= kMappedBytesMin) return map(capacity);
     char* data = static_cast<char*>(std::realloc(data_, capacity));
     MORTISE_CHECK(data != nullptr, "out of memory");
     data_ = data;
+    capacity_ = capacity;
+  }
+  void map(size_t capacity) {
+    capacity = (capacity + kMappedUnit - 1) / kMappedUnit * kMappedUnit;
+    void* data = is_mapped() ? mremap(data_, capacity_, capacity, MREMAP_MAYMOVE)
+                             : mmap(nullptr, capacity, PROT_READ | PROT_WRITE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    MORTISE_CHECK(data != MAP_FAILED, "out of memory");
+    if (!is_mapped()) {
+      if (size_ > 0) std::memcpy(data, data_, size_);
+      std::free(data_);
+    }
+    data_ = static_cast<char*>(data);
     capacity_ = capacity;
   }
   char* data_ = nullptr;

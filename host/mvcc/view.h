@@ -54,6 +54,7 @@ class View {
   static Result<View> open(const store::Store& store);
   const State& state() const { return state_; }
   const store::Reader& reader() const { return reader_; }
+  void limit(store::ReadBudget* budget) { reader_.limit(budget); }
 
  private:
   store::Reader reader_;

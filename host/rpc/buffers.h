@@ -19,6 +19,11 @@ inline mortise_bytes to_bytes(std::string_view v) {
 inline mortise_buffer to_buffer(ByteBuffer&& bytes) {
   size_t size = bytes.size();
   if (size == 0) return mortise_buffer{nullptr, 0, nullptr, nullptr};
+  if (bytes.is_mapped()) {
+    auto* owner = new ByteBuffer(std::move(bytes));
+    return mortise_buffer{reinterpret_cast<const uint8_t*>(owner->data()), size,
+                          [](void* o) { delete static_cast<ByteBuffer*>(o); }, owner};
+  }
   char* data = bytes.release();
   return mortise_buffer{reinterpret_cast<const uint8_t*>(data), size,
                         [](void* owner) { std::free(owner); }, data};

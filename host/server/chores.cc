@@ -110,7 +110,7 @@ void Server::maybe_release_log() {
   if (releasing_log_.exchange(true)) return;
   released_at_index_ = applied_index();
   released_at_log_bytes_ = bytes;
-  bool posted = maintenance_.post([this] {
+  Status posted = maintenance_.post([this] {
     log_->info("triggering snapshot", {{"local-member-applied-index", applied_index()}});
     auto synced = sync_store();
     if (!synced.ok()) fail("syncing the store failed", synced.status());
@@ -118,7 +118,7 @@ void Server::maybe_release_log() {
     log_->info("saved snapshot to disk", {{"snapshot-index", *synced}});
     releasing_log_ = false;
   });
-  if (!posted) releasing_log_ = false;
+  if (!posted.ok()) releasing_log_ = false;
 }
 
 }  // namespace mortise::server

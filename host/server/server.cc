@@ -219,7 +219,7 @@ void Server::when_compacted(int64_t revision, std::function<void(bool)> done) {
 
 void Server::reclaim(std::function<void(Status)> done) {
   auto shared = std::make_shared<std::function<void(Status)>>(std::move(done));
-  bool posted = maintenance_.post([this, shared] {
+  Status posted = maintenance_.post([this, shared] {
     log_->info("starting defragment");
     auto started = std::chrono::steady_clock::now();
     Status status = sync_store().status();
@@ -231,7 +231,14 @@ void Server::reclaim(std::function<void(Status)> done) {
                {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
     (*shared)(status);
   });
-  if (!posted) (*shared)(Status(StatusCode::kStopped, "server stopped"));
+  if (!posted.ok()) (*shared)(posted);
+}
+
+RpcStatus Server::run_long(std::function<void()> task) {
+  Status status = long_reads_.post(std::move(task));
+  if (status.ok()) return RpcStatus();
+  return status.code() == StatusCode::kDropped ? rpc_errors::kTooManyRequests
+                                               : rpc_errors::kStopped;
 }
 
 uint64_t Server::committed_index() const { return std::max(raft_->committed(), applied_index()); }

@@ -25,7 +25,7 @@
 #include "host/server/listener.h"
 #include "host/server/log.h"
 #include "host/server/raft_node.h"
-#include "host/server/task_thread.h"
+#include "host/server/task_threads.h"
 #include "host/watch/hub.h"
 
 namespace mortise::server {
@@ -35,6 +35,8 @@ std::chrono::milliseconds request_timeout(const config::Config& config);
 
 // More than this a backend does not keep in memory, so more is not counted twice against the quota.
 constexpr int64_t kUnflushedBytesMax = 64 << 20;
+// Ranges over much of the store, and hashes, that run at once.
+constexpr size_t kLongReadThreads = 2;
 
 // A quota is for data: so much the files of an empty store may take on any backend, and for so much
 // they are counted, which is what etcd's take.
@@ -60,12 +62,12 @@ class Server : public api::Node {
     return compaction_->hashes().find(revision);
   }
   void reclaim(std::function<void(Status)> done) override;
-  bool run_long(std::function<void()> task) override { return long_reads_.post(std::move(task)); }
+  RpcStatus run_long(std::function<void()> task) override;
   bool between_commits(std::function<void()> task) override {
     return apply_loop_->run_between_commits(std::move(task));
   }
   bool run_snapshot(std::function<void()> task) override {
-    return snapshots_.post(std::move(task));
+    return snapshots_.post(std::move(task)).ok();
   }
   int64_t revision() const override { return revision_.load(std::memory_order_acquire); }
   uint64_t term() const override { return raft_->term(); }
@@ -174,9 +176,9 @@ class Server : public api::Node {
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
   Listeners listeners_;
-  TaskThread long_reads_;
-  TaskThread maintenance_;
-  TaskThread snapshots_;
+  TaskThreads long_reads_{kLongReadThreads};
+  TaskThreads maintenance_;
+  TaskThreads snapshots_;
 
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
   std::atomic<uint64_t> applied_index_{0};

@@ -24,6 +24,8 @@ StatusCode code_of(mortise_status code) {
   }
 }
 
+Status budget_used_up() { return Status(StatusCode::kDropped, "the read is too long"); }
+
 }  // namespace
 
 Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what) {
@@ -51,7 +53,9 @@ bool Cursor::next(std::string_view* key, std::string_view* value) {
   if (__builtin_expect(code == MORTISE_OK, 1)) {
     *key = view(k);
     *value = view(v);
-    return true;
+    if (budget_ == nullptr || budget_->spend(k.size + v.size)) return true;
+    status_ = budget_used_up();
+    return false;
   }
   if (code != MORTISE_E_NOT_FOUND) status_ = plugin_status(code, error, "backend cursor_next");
   return false;
@@ -67,6 +71,7 @@ Status Reader::get(Keyspace keyspace, std::string_view key, bool* found,
   mortise_status code = table_->get(handle_, keyspace, bytes(key), &v, &error);
   *found = code == MORTISE_OK;
   *value = view(v);
+  if (budget_ != nullptr && !budget_->spend(key.size() + v.size)) return budget_used_up();
   if (code == MORTISE_OK || code == MORTISE_E_NOT_FOUND) return Status();
   return plugin_status(code, error, "backend get");
 }
@@ -77,7 +82,7 @@ Result<Cursor> Reader::cursor(Keyspace keyspace, uint32_t flags) const {
   MORTISE_RETURN_IF_ERROR(
       plugin_status(table_->cursor_open(handle_, keyspace, flags, &handle, &error), error,
                     "backend cursor_open"));
-  return Cursor(table_, handle);
+  return Cursor(table_, handle, budget_);
 }
 
 Result<std::unique_ptr<Store>> Store::open(const mortise_backend_v1* table,

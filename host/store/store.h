@@ -24,17 +24,35 @@ inline mortise_bytes bytes(std::string_view v) {
 // Turns a plugin's failure into a Status; `what` names the call.
 Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what);
 
+// How much a reader may read for somebody who must not be held up. Not shared between threads.
+class ReadBudget {
+ public:
+  static constexpr uint64_t kRowBytes = 64;  // What a row costs beside its bytes.
+  explicit ReadBudget(uint64_t bytes) : left_(static_cast<int64_t>(bytes)) {}
+  bool spend(uint64_t bytes) {
+    left_ -= static_cast<int64_t>(bytes + kRowBytes);
+    return left_ >= 0;
+  }
+  bool exceeded() const { return left_ < 0; }
+
+ private:
+  int64_t left_;
+};
+
 // A scan over one keyspace of a Reader. Spans live until the next call on the cursor.
 class Cursor {
  public:
   Cursor() = default;
-  Cursor(const mortise_backend_v1* table, mortise_cursor* handle)
-      : table_(table), handle_(handle) {}
+  Cursor(const mortise_backend_v1* table, mortise_cursor* handle, ReadBudget* budget)
+      : table_(table), handle_(handle), budget_(budget) {}
   Cursor(Cursor&& other) noexcept
-      : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+      : table_(other.table_),
+        handle_(std::exchange(other.handle_, nullptr)),
+        budget_(other.budget_) {}
   Cursor& operator=(Cursor&& other) noexcept {
     close();
     table_ = other.table_;
+    budget_ = other.budget_;
     handle_ = std::exchange(other.handle_, nullptr);
     return *this;
   }
@@ -54,6 +72,7 @@ class Cursor {
   }
   const mortise_backend_v1* table_ = nullptr;
   mortise_cursor* handle_ = nullptr;
+  ReadBudget* budget_ = nullptr;
   Status status_;
 };
 
@@ -64,16 +83,22 @@ class Reader {
   Reader(const mortise_backend_v1* table, mortise_reader* handle)
       : table_(table), handle_(handle) {}
   Reader(Reader&& other) noexcept
-      : table_(other.table_), handle_(std::exchange(other.handle_, nullptr)) {}
+      : table_(other.table_),
+        handle_(std::exchange(other.handle_, nullptr)),
+        budget_(other.budget_) {}
   Reader& operator=(Reader&& other) noexcept {
     close();
     table_ = other.table_;
+    budget_ = other.budget_;
     handle_ = std::exchange(other.handle_, nullptr);
     return *this;
   }
   ~Reader() { close(); }
 
   bool is_open() const { return handle_ != nullptr; }
+  // From here on reads, and those of cursors opened from here on, spend from `budget`, which
+  // outlives them, and fail with kDropped when it is used up. Null: no limit.
+  void limit(ReadBudget* budget) { budget_ = budget; }
   // *found tells whether the key is there; *value lives until the next get().
   Status get(Keyspace keyspace, std::string_view key, bool* found, std::string_view* value) const;
   Result<Cursor> cursor(Keyspace keyspace, uint32_t flags = 0) const;
@@ -85,6 +110,7 @@ class Reader {
  private:
   const mortise_backend_v1* table_ = nullptr;
   mortise_reader* handle_ = nullptr;
+  ReadBudget* budget_ = nullptr;
 };
 
 // Operations of one commit. Keys and values are views that must live until the commit.
