@@ -18,6 +18,9 @@ bool is_empty_range(const CreateRequest& request) {
          request.key >= request.range_end;
 }
 
+// Watchers of one stream that read history at a time.
+constexpr size_t kBehindOfStreamMax = 64;
+
 uint64_t cost(std::string_view key, std::string_view range_end) {
   return kWatcherCost + 2 * (key.size() + range_end.size());
 }
@@ -58,11 +61,7 @@ Status Engine::on(GrantedItem& item) {
   while (!stream->ended() && stream->has_deferred() && !stream->answers_full()) {
     MORTISE_RETURN_IF_ERROR(answer(stream, stream->next_deferred()));
   }
-  if (stream->ended() || !stream->ready()) return Status();
-  while (!stream->held.empty()) {
-    MORTISE_RETURN_IF_ERROR(enter_behind(stream->held.back()));
-  }
-  return Status();
+  return stream->ended() ? Status() : wake(stream);
 }
 
 Status Engine::on(CanceledItem& item) {
@@ -212,6 +211,7 @@ std::optional<Clock::time_point> Engine::next_tick() const {
 void Engine::end_stream(Stream* stream, const RpcStatus& status) {
   for (const auto& [watch_id, watcher] : stream->watchers) remove_watcher(watcher);
   stream->watchers.clear();
+  waking_.erase(stream);
   // Its object may be needed by items that are still under way.
   std::shared_ptr<Stream> keep = std::move(streams_.extract(stream).mapped());
   counters_->streams.fetch_sub(1, std::memory_order_relaxed);
@@ -283,8 +283,11 @@ void Engine::set_state(Watcher* watcher, WatcherState state) {
   // In one step, so that nobody sees a watcher that changes its list as one that is up to date.
   const uint64_t change = unsynced(state) - unsynced(watcher->state);
   if (change != 0) counters_->unsynced_watchers.fetch_add(change, std::memory_order_relaxed);
-  if (watcher->state == WatcherState::kLive) --watcher->stream->live_watchers;
-  if (state == WatcherState::kLive) ++watcher->stream->live_watchers;
+  Stream* stream = watcher->stream;
+  stream->live_watchers -= watcher->state == WatcherState::kLive;
+  stream->live_watchers += state == WatcherState::kLive;
+  stream->behind_watchers -= watcher->state == WatcherState::kBehind;
+  stream->behind_watchers += state == WatcherState::kBehind;
   watcher->state = state;
 }
 
@@ -308,13 +311,25 @@ Status Engine::enter_behind(Watcher* watcher) {
 void Engine::enter_held(Watcher* watcher) {
   leave_list(watcher);
   set_state(watcher, WatcherState::kHeld);
-  watcher->position = watcher->stream->held.size();
-  watcher->stream->held.push_back(watcher);
+  std::list<Watcher*>& held = watcher->stream->held;
+  watcher->held_at = held.insert(held.end(), watcher);
 }
 
 Status Engine::enter_unsynced(Watcher* watcher) {
-  if (watcher->stream->ready()) return enter_behind(watcher);
   enter_held(watcher);
+  return wake(watcher->stream);
+}
+
+Status Engine::wake(Stream* stream) {
+  const bool ready = stream->ready();
+  while (ready && !stream->held.empty() && stream->behind_watchers < kBehindOfStreamMax) {
+    MORTISE_RETURN_IF_ERROR(enter_behind(stream->held.front()));
+  }
+  if (ready && !stream->held.empty()) {
+    waking_.insert(stream);
+  } else {
+    waking_.erase(stream);
+  }
   return Status();
 }
 
@@ -325,13 +340,12 @@ void Engine::leave(Watcher* watcher) {
 
 void Engine::leave_list(Watcher* watcher) {
   if (watcher->state == WatcherState::kLive) live_.remove(watcher->id);
-  if (watcher->state != WatcherState::kBehind && watcher->state != WatcherState::kHeld) return;
-  const bool behind = watcher->state == WatcherState::kBehind;
-  if (behind) behind_index_.remove(watcher->id);
-  std::vector<Watcher*>& list = behind ? behind_ : watcher->stream->held;
-  list[watcher->position] = list.back();
-  list[watcher->position]->position = watcher->position;
-  list.pop_back();
+  if (watcher->state == WatcherState::kHeld) watcher->stream->held.erase(watcher->held_at);
+  if (watcher->state != WatcherState::kBehind) return;
+  behind_index_.remove(watcher->id);
+  behind_[watcher->position] = behind_.back();
+  behind_[watcher->position]->position = watcher->position;
+  behind_.pop_back();
 }
 
 }  // namespace mortise::watch

@@ -7,7 +7,9 @@
 // for each call of catch_up(), so that live events wait for one round at most. A round serves
 // everybody whose next revision falls in it; who has reached the hub's revision becomes live.
 // Rounds sweep the history upwards, again and again, so that nobody waits for more than one sweep;
-// every second one is for those who lack little, so that they need not wait for it.
+// every second one is for those who lack little, so that they need not wait for it. Of one stream
+// only some watchers are behind at a time and the others are held: its credit would not reach for
+// all.
 #pragma once
 
 #include <memory>
@@ -37,7 +39,7 @@ class Engine {
 
   void start(int64_t revision) { live_revision_ = revision; }
   Status handle(Item& item);
-  bool has_catch_up() const { return !behind_.empty(); }
+  bool has_catch_up() const { return !behind_.empty() || !waking_.empty(); }
   Status catch_up();
   // Progress notifications that are due.
   void tick(Clock::time_point now);
@@ -78,6 +80,8 @@ class Engine {
   void leave(Watcher* watcher);
   void leave_list(Watcher* watcher);
   void set_state(Watcher* watcher, WatcherState state);
+  // Lets as many of the held watchers read history as may.
+  Status wake(Stream* stream);
   // To where a watcher belongs that lacks events below the hub's revision.
   Status enter_unsynced(Watcher* watcher);
 
@@ -92,6 +96,9 @@ class Engine {
   // Delivers the revisions of the chunk that one round may, and sets its last one accordingly.
   Status deliver_chunk(const mvcc::View& view, int64_t from, Chunk* chunk);
   void match_chunk(Chunk* chunk);
+  // Puts those of one watcher together, each time in the order of events.
+  void group_matches();
+  void drop_matches();
   Status deliver_batch(const mvcc::EventBatch& batch);
   Status deliver_revision(const mvcc::EventBatch& batch, size_t from, size_t to,
                           EncodedEvents* encoded);
@@ -110,11 +117,13 @@ class Engine {
   int64_t sweep_ = 0;  // Where the sweep over history goes on.
   bool near_turn_ = false;
   std::unordered_map<Stream*, std::shared_ptr<Stream>> streams_;
+  std::set<Stream*> waking_;  // Hold watchers that may read history once there is room.
   std::set<std::pair<Clock::time_point, Stream*>> ticks_;
   std::minstd_rand random_;
 
   // Scratch of a delivery.
   std::vector<Match> matches_;
+  std::vector<Match> grouped_;
   std::vector<std::string_view> wanted_;
   std::string header_;
 };

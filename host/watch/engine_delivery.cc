@@ -1,6 +1,6 @@
 #include <algorithm>
 #include <limits>
-#include <tuple>
+#include <utility>
 
 #include "host/watch/engine.h"
 
@@ -10,9 +10,9 @@ namespace {
 // Encoded events that are kept for the next watcher that wants them.
 constexpr uint64_t kEncodedBytesMax = 16 << 20;
 // Pairs of watchers and events of one round of history. It ends early rather than find many more.
-constexpr size_t kRoundMatchesMax = 1 << 20;
+constexpr size_t kRoundMatchesMax = 64 << 10;
 // A batch or round of one revision may find more; memory for those is given back.
-constexpr size_t kKeptMatchesMax = 2 * kRoundMatchesMax;
+constexpr size_t kKeptMatchesMax = 16 * kRoundMatchesMax;
 
 // Behind the last event of the revision that events[from] belongs to.
 size_t end_of_revision(const std::vector<mvcc::Event>& events, size_t from) {
@@ -102,11 +102,7 @@ Status Engine::deliver_revision(const mvcc::EventBatch& batch, size_t from, size
   matches_.clear();
   live_.match(batch.events, from, to, &matches_);
   if (matches_.empty()) return Status();
-  if (to - from > 1) {
-    std::sort(matches_.begin(), matches_.end(), [](const Match& a, const Match& b) {
-      return std::tie(a.watcher, a.event) < std::tie(b.watcher, b.event);
-    });
-  }
+  if (to - from > 1) group_matches();
   set_header(batch.events[from].revision.main);
   const Match* const end = matches_.data() + matches_.size();
   for (const Match* first = matches_.data(); first != end;) {
@@ -116,7 +112,7 @@ Status Engine::deliver_revision(const mvcc::EventBatch& batch, size_t from, size
     MORTISE_RETURN_IF_ERROR(deliver(watcher, first, last, batch.events, encoded));
     first = last;
   }
-  if (matches_.capacity() > kKeptMatchesMax) matches_ = std::vector<Match>();
+  drop_matches();
   return Status();
 }
 
@@ -159,6 +155,7 @@ Status Engine::catch_up() {
   MORTISE_CHECK(view.state().revision >= live_revision_,
                 "a batch was published before it was visible");
   cancel_or_hold_behind(view.state().compacted);
+  for (auto it = waking_.begin(); it != waking_.end();) MORTISE_RETURN_IF_ERROR(wake(*it++));
   if (behind_.empty()) return Status();
   const int64_t from = next_round();
   HistoryLimits limits{options_.history_round_revisions_max, options_.history_round_bytes_max};
@@ -193,9 +190,7 @@ int64_t Engine::next_round() {
 
 Status Engine::deliver_chunk(const mvcc::View& view, int64_t from, Chunk* chunk) {
   match_chunk(chunk);
-  std::sort(matches_.begin(), matches_.end(), [](const Match& a, const Match& b) {
-    return std::tie(a.watcher, a.event) < std::tie(b.watcher, b.event);
-  });
+  group_matches();
   EncodedEvents encoded(&chunk->events, store_, &view);
   set_header(view.state().revision);
   const Match* const end = matches_.data() + matches_.size();
@@ -209,8 +204,28 @@ Status Engine::deliver_chunk(const mvcc::View& view, int64_t from, Chunk* chunk)
     }
     first = last;
   }
-  if (matches_.capacity() > kKeptMatchesMax) matches_ = std::vector<Match>();
+  drop_matches();
   return Status();
+}
+
+void Engine::group_matches() {
+  std::vector<Watcher*> found;
+  for (const Match& match : matches_) {
+    Watcher* watcher = watchers_[match.watcher].get();
+    if (watcher->matches++ == 0) found.push_back(watcher);
+  }
+  // First how many a watcher has, then where its next one goes.
+  size_t position = 0;
+  for (Watcher* watcher : found) position += std::exchange(watcher->matches, position);
+  grouped_.resize(matches_.size());
+  for (const Match& match : matches_) grouped_[watchers_[match.watcher]->matches++] = match;
+  for (Watcher* watcher : found) watcher->matches = 0;
+  matches_.swap(grouped_);
+}
+
+void Engine::drop_matches() {
+  if (matches_.capacity() > kKeptMatchesMax) matches_ = std::vector<Match>();
+  if (grouped_.capacity() > kKeptMatchesMax) grouped_ = std::vector<Match>();
 }
 
 void Engine::match_chunk(Chunk* chunk) {

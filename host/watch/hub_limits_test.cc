@@ -197,6 +197,33 @@ TEST_F(HubLimitsTest, ReadersOfOldHistoryDelayNobody) {
   EXPECT_LT(old_readers, kOldReaders / 2);
 }
 
+// More than read history at a time, and a window that holds few of their events.
+TEST_F(HubLimitsTest, WatchersOfOneStreamTakeTurns) {
+  begin({});
+  for (int i = 2; i <= 41; ++i) member_->put_now("a", std::string(100, 'v'));
+  constexpr int64_t kWatchers = 500;
+  TestClient client(&hub(), 20000);
+  std::map<int64_t, int64_t> last;
+  auto read_until = [&](int64_t revision) {
+    for (int64_t done = 0; done < kWatchers && !HasFailure();) {
+      Response response = client.next();
+      if (response.created) continue;
+      int64_t& mine = last[response.watch_id];
+      ASSERT_EQ(response.events.front().kv.mod_revision, mine == 0 ? 2 : mine + 1);
+      mine = response.events.back().kv.mod_revision;
+      done += mine == revision;
+    }
+  };
+  for (int64_t id = 1; id <= kWatchers; ++id) {
+    client.watch({.key = "a", .start_revision = 2, .watch_id = id});
+    if (id % 200 == 0) client.grant(20000);
+  }
+  read_until(41);
+  for (int i = 42; i <= 61; ++i) member_->put_now("a", std::string(100, 'v'));
+  read_until(61);
+  EXPECT_EQ(hub().stats().unsynced_watchers, 0u);
+}
+
 TEST_F(HubLimitsTest, ControlIsAnsweredBesideABacklog) {
   HubOptions options;
   options.history_round_revisions_max = 10;

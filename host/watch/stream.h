@@ -14,6 +14,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <list>
 #include <memory>
 #include <random>
 #include <string>
@@ -47,7 +48,9 @@ struct Watcher {
   // Nothing below is for this watcher. A live one is not updated for each event: it is also past
   // all that the hub has delivered.
   int64_t next_revision = 0;
-  size_t position = 0;  // In the list of its state.
+  size_t position = 0;                    // Among those behind.
+  std::list<Watcher*>::iterator held_at;  // Among those that its stream holds.
+  size_t matches = 0;                     // While they are put in order.
   WatcherState state = WatcherState::kLive;
   bool progress_notify = false;
   bool progress_due = false;  // No events since the last round of notifications.
@@ -113,8 +116,9 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
   }
 
   std::unordered_map<int64_t, Watcher*, WatchIdHash> watchers;
-  std::vector<Watcher*> held;
+  std::list<Watcher*> held;  // Who has waited longest is first.
   size_t live_watchers = 0;
+  size_t behind_watchers = 0;
   // No watcher began, or is to begin, above it.
   int64_t latest_start = 0;
   int64_t next_watch_id = 0;
