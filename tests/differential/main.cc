@@ -30,8 +30,9 @@ bool run_seed(const Arguments& arguments, RunOptions options) {
     std::printf("seed %lu: cannot run: %s\n", options.seed, result.error.c_str());
     return false;
   }
-  std::printf("seed %lu: %zu operations, %lu events, %zu mismatches, %.1f s\n", options.seed,
-              result.history.size(), result.events, result.mismatches.size(), took);
+  std::printf("seed %lu: %zu operations, %lu events, %lu raced watchers, %zu mismatches, %.1f s\n",
+              options.seed, result.history.size(), result.events, result.raced_watchers,
+              result.mismatches.size(), took);
   for (const Mismatch& mismatch : result.mismatches) {
     std::printf("MISMATCH seed %lu, operation %zu, %s: %s\n", options.seed, mismatch.op,
                 mismatch.target.c_str(), mismatch.what.c_str());

@@ -138,9 +138,8 @@ Answer Player::play_keep_alive(const etcdserverpb::LeaseKeepAliveRequest& reques
 Answer Player::play_watch(const etcdserverpb::WatchRequest& request) {
   Answer answer;
   std::unique_lock lock(mutex_);
-  if (request.has_cancel_request() &&
-      !last_revision_.contains(request.cancel_request().watch_id())) {
-    return answer;  // Not there any more: no server answers that.
+  if (request.has_cancel_request() && !open_.contains(request.cancel_request().watch_id())) {
+    return answer;  // Not there: no server answers that.
   }
   control_.clear();
   lock.unlock();
@@ -175,6 +174,8 @@ void Player::record(const etcdserverpb::WatchResponse& response) {
   int64_t id = response.watch_id();
   bool by_compaction = response.compact_revision() != 0;
   if (response.created()) last_revision_.try_emplace(id, 0);
+  if (response.created() && !response.canceled()) open_.insert(id);
+  if (!response.created() && response.canceled() && !by_compaction) open_.erase(id);
   if (response.created() || (response.canceled() && !by_compaction)) {
     if (response.canceled() && !response.created()) last_revision_.erase(id);
     control_.push_back(response);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -62,6 +63,9 @@ class Player {
   std::condition_variable changed_;
   Transcripts transcripts_;
   std::map<int64_t, int64_t> last_revision_;
+  // Created, and not canceled by a request. A watcher that a compaction has canceled is among them:
+  // its id is taken, and a request to cancel it is answered.
+  std::set<int64_t> open_;
   std::vector<etcdserverpb::WatchResponse> control_;  // Created and canceled, as asked for.
   bool ended_ = false;
 };

@@ -115,9 +115,7 @@ class Run {
       }
       known_->reconcile(op, row[i], &theirs);
       std::string want = theirs.text(), got = row[i].text();
-      // A watcher that a compaction has canceled on one side only is not there to be canceled
-      // (drop_raced).
-      if (want == got || op.kind == OpKind::kWatchCancel) continue;
+      if (want == got) continue;
       result_.mismatches.push_back({result_.history.size(), players_[i]->name(),
                                     cut(to_text(op)) + "\n    etcd: " + cut(want) + "\n    " +
                                         players_[i]->name() + ": " + cut(got)});
@@ -164,7 +162,7 @@ class Run {
       size_t at = canceled_at(lines);
       if (at == lines.size() || canceled_at(other) < other.size() || other.size() < at) continue;
       if (std::equal(lines.begin(), lines.begin() + static_cast<ptrdiff_t>(at), other.begin()))
-        raced_.insert(id);
+        result_.raced_watchers += raced_.insert(id).second;
     }
     for (auto id : raced_) {
       want->erase(id);

@@ -25,6 +25,7 @@ struct RunResult {
   std::vector<Mismatch> mismatches;
   std::string error;  // The run could not be carried out.
   uint64_t events = 0;
+  uint64_t raced_watchers = 0;  // Compared up to a compaction only.
 };
 
 struct RunOptions {
