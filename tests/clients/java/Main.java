@@ -15,10 +15,15 @@ import java.util.concurrent.TimeUnit;
 
 import io.etcd.jetcd.ByteSequence;
 import io.etcd.jetcd.Client;
+import io.etcd.jetcd.Election;
 import io.etcd.jetcd.KeyValue;
 import io.etcd.jetcd.Watch;
+import io.etcd.jetcd.election.CampaignResponse;
+import io.etcd.jetcd.election.LeaderKey;
+import io.etcd.jetcd.election.LeaderResponse;
 import io.etcd.jetcd.kv.GetResponse;
 import io.etcd.jetcd.kv.TxnResponse;
+import io.etcd.jetcd.lock.LockResponse;
 import io.etcd.jetcd.op.Cmp;
 import io.etcd.jetcd.op.CmpTarget;
 import io.etcd.jetcd.op.Op;
@@ -62,6 +67,8 @@ public final class Main {
       new Check("lease", Main::leases),
       new Check("lease keep-alive and expiry", Main::leaseExpiry),
       new Check("lock by txn and lease", Main::lockByTxn),
+      new Check("lock", Main::lock),
+      new Check("election", Main::election),
       new Check("maintenance", Main::maintenance),
       new Check("watch over a restart", (client, prefix) -> watchOver(client, prefix, "restart")),
       new Check("watch over a kill", (client, prefix) -> watchOver(client, prefix, "kill")));
@@ -329,6 +336,56 @@ public final class Main {
       events.expect("DELETE lock=");
     }
     equal("taken then", create(client, key, "two", leased(other)).isSucceeded(), true);
+  }
+
+  private static void lock(Client client, String prefix) throws Exception {
+    ByteSequence name = bytes(prefix + "lock");
+    long one = wait(client.getLeaseClient().grant(30)).getID();
+    long two = wait(client.getLeaseClient().grant(30)).getID();
+    ByteSequence held = wait(client.getLockClient().lock(name, one)).getKey();
+    CompletableFuture<LockResponse> waiting = client.getLockClient().lock(name, two);
+    while (list(client, prefix, prefix()).getCount() < 2) {
+      Thread.sleep(10);
+    }
+    equal("locked by two", waiting.isDone(), false);
+    wait(client.getLockClient().unlock(held));
+    ByteSequence next = wait(waiting).getKey();
+    // The lock of a lease that ends is free.
+    wait(client.getLeaseClient().revoke(two));
+    equal("its key", wait(client.getKVClient().get(next)).getCount(), 0L);
+    wait(client.getLockClient().lock(name, one));
+  }
+
+  private static void election(Client client, String prefix) throws Exception {
+    ByteSequence name = bytes(prefix + "contest");
+    long one = wait(client.getLeaseClient().grant(30)).getID();
+    long two = wait(client.getLeaseClient().grant(30)).getID();
+    LeaderKey leader = wait(client.getElectionClient().campaign(name, one, bytes("one"))).getLeader();
+    BlockingQueue<String> seen = new LinkedBlockingQueue<>();
+    client.getElectionClient().observe(name, new Election.Listener() {
+      @Override
+      public void onNext(LeaderResponse response) {
+        seen.add(text(response.getKv().getValue()));
+      }
+
+      @Override
+      public void onError(Throwable error) {
+        seen.add(error.toString());
+      }
+
+      @Override
+      public void onCompleted() {}
+    });
+    equal("observed", seen.poll(BOUND_S, TimeUnit.SECONDS), "one");
+    CompletableFuture<CampaignResponse> waiting =
+        client.getElectionClient().campaign(name, two, bytes("two"));
+    wait(client.getElectionClient().proclaim(leader, bytes("one again")));
+    equal("observed", seen.poll(BOUND_S, TimeUnit.SECONDS), "one again");
+    equal("leader", text(wait(client.getElectionClient().leader(name)).getKv().getValue()),
+        "one again");
+    wait(client.getElectionClient().resign(leader));
+    wait(waiting);
+    equal("observed", seen.poll(BOUND_S, TimeUnit.SECONDS), "two");
   }
 
   private static void maintenance(Client client, String prefix) throws Exception {
