@@ -207,10 +207,16 @@ def converse(client, server):
     return passed
 
 
+def client_environment(added):
+    """Without proxies, which some clients would ask for the loopback address, too."""
+    kept = {k: v for k, v in os.environ.items() if not k.lower().endswith("_proxy") and not k.startswith("ETCD")}
+    return dict(kept, **added)
+
+
 def run_client(command, environment, server):
     client = subprocess.Popen(command + [f"127.0.0.1:{server.port}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                               stderr=subprocess.STDOUT, text=True, errors="replace", cwd=server.folder,
-                              env=dict(os.environ, **environment))
+                              env=client_environment(environment))
     timer = threading.Timer(CLIENT_S, client.kill)
     timer.start()
     try:
