@@ -83,17 +83,19 @@ class ChangeScan {
     while (versions.next(&name, &value)) {
       if (removals_->is_piece_full()) {
         lower_.assign(name);
-        return close(false, done);
+        return close(&versions, false, done);
       }
       MORTISE_RETURN_IF_ERROR(look_at(name, value));
     }
     MORTISE_RETURN_IF_ERROR(versions.status());
-    return close(true, done);
+    return close(&versions, true, done);
   }
   const RowsHash& hash() const { return hash_; }
 
  private:
-  Status close(bool is_done, bool* done) {
+  // Cursors go before their reader.
+  Status close(store::Cursor* versions, bool is_done, bool* done) {
+    *versions = store::Cursor();
     history_ = store::Cursor();
     reader_.close();
     *done = is_done;
