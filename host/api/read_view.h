@@ -5,8 +5,8 @@
 
 namespace mortise::api {
 
-// What a read may take while the clients of its transport's thread wait: some thousand rows. A longer
-// one is begun anew on a thread for long reads.
+// What a read may take while the clients of its transport's thread wait: some thousand rows. A
+// longer one is begun anew on a thread for long reads.
 constexpr uint64_t kInlineReadBytesMax = 512 << 10;
 
 struct ReadView {

@@ -1,5 +1,5 @@
-// Threads that run tasks in the order in which they came; one of them, if not said otherwise, so that
-// each task is done before the next one begins. A stop lets those that wait run first.
+// Threads that run tasks in the order in which they came; one of them, if not said otherwise, so
+// that each task is done before the next one begins. A stop lets those that wait run first.
 #pragma once
 
 #include <condition_variable>
