@@ -221,6 +221,7 @@ TEST_F(HubLimitsTest, WatchersOfOneStreamTakeTurns) {
   read_until(41);
   for (int i = 42; i <= 61; ++i) member_->put_now("a", std::string(100, 'v'));
   read_until(61);
+  EXPECT_TRUE(client.until_now().empty());
   EXPECT_EQ(hub().stats().unsynced_watchers, 0u);
 }
 

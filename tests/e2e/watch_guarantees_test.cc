@@ -340,8 +340,9 @@ class WatchClient {
   // Most watchers go on where they were, others are new.
   void plan(const std::vector<size_t>& broken) {
     for (size_t i = 0; i < kWatchersOfStream; ++i) {
-      const bool resumes =
-          i < broken.size() && segments_[broken[i]].next > 0 && (last_ > 0 || below(4) != 0);
+      // One that would wait for a revision that may never come keeps its stream from progress.
+      const int64_t next = i < broken.size() ? segments_[broken[i]].next : 0;
+      const bool resumes = next > 0 && next <= history_->latest() && (last_ > 0 || below(4) != 0);
       if (resumes) {
         Segment segment = segments_[broken[i]];
         segment.responses.clear();
