@@ -158,7 +158,10 @@ Status Engine::catch_up() {
   for (auto it = waking_.begin(); it != waking_.end();) MORTISE_RETURN_IF_ERROR(wake(*it++));
   if (behind_.empty()) return Status();
   const int64_t from = next_round();
-  HistoryLimits limits{options_.history_round_revisions_max, options_.history_round_bytes_max};
+  // What the hub has not seen yet comes from the queue: a watcher that is ahead of the others would
+  // see events beyond the progress of its stream.
+  HistoryLimits limits{options_.history_round_revisions_max, options_.history_round_bytes_max,
+                       live_revision_};
   MORTISE_ASSIGN_OR_RETURN(auto chunk, read_chunk(view, from, limits));
   MORTISE_RETURN_IF_ERROR(deliver_chunk(view, from, &chunk));
   if (from == sweep_) sweep_ = chunk.last_revision + 1;

@@ -35,7 +35,7 @@ Status decode_row(std::string_view name, std::string_view value, Arena* arena, m
 
 Result<Chunk> read_chunk(const mvcc::View& view, int64_t from, const HistoryLimits& limits) {
   Chunk chunk;
-  chunk.last_revision = view.state().revision;
+  chunk.last_revision = limits.last_revision;
   MORTISE_ASSIGN_OR_RETURN(auto cursor,
                            view.reader().cursor(store::kRevisions, MORTISE_CURSOR_NO_CACHE));
   MORTISE_RETURN_IF_ERROR(cursor.seek(mvcc::encode_revision({from, 0}), {}));
@@ -49,6 +49,7 @@ Result<Chunk> read_chunk(const mvcc::View& view, int64_t from, const HistoryLimi
     if (!mvcc::decode_revision(name, &revision, &tombstone)) {
       return corruption("a row of the history has a malformed name");
     }
+    if (revision.main > limits.last_revision) return chunk;
     if (revision.main != current) {
       if (revisions == limits.revisions_max || bytes >= limits.bytes_max) {
         // Revisions in between have been compacted, or there are none.

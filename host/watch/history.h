@@ -16,6 +16,7 @@ namespace mortise::watch {
 struct HistoryLimits {
   uint32_t revisions_max = 1000;
   uint64_t bytes_max = 4 << 20;  // May be exceeded by one revision, which is never split.
+  int64_t last_revision = 0;     // Later ones are not read.
 };
 
 // The events of revisions from..last_revision, whole revisions only.
