@@ -161,11 +161,13 @@ void TestMember::txn(wire::TxnRequest request) {
   ASSERT_TRUE(outcome.rpc.ok()) << outcome.rpc.message();
 }
 
-void TestMember::commit() {
+void TestMember::commit() { hub_->publish(commit_visible()); }
+
+std::shared_ptr<mvcc::EventBatch> TestMember::commit_visible() {
   std::shared_ptr<mvcc::EventBatch> events;
-  ASSERT_TRUE(writer_->commit(++index_, 1, &events).ok());
+  EXPECT_TRUE(writer_->commit(++index_, 1, &events).ok());
   revision_.store(writer_->revision());
-  hub_->publish(std::move(events));
+  return events;
 }
 
 void TestMember::compact(int64_t revision, bool tell_hub) {
