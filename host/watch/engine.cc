@@ -171,10 +171,6 @@ std::optional<int64_t> Engine::progress_revision(const Watcher& watcher) const {
 
 void Engine::progress(Stream* stream) {
   if (stream->live_watchers < stream->watchers.size()) return;
-  if (stream->latest_event > live_revision_) {
-    progress_waits_.insert(stream);
-    return;
-  }
   std::optional<int64_t> revision;
   for (const auto& [watch_id, watcher] : stream->watchers) {
     std::optional<int64_t> seen = progress_revision(*watcher);
@@ -187,10 +183,6 @@ void Engine::progress(Stream* stream) {
   ControlResponse response;
   response.watch_id = kNoWatchId;
   stream->send_answer(write_control(options_.header(*revision), response));
-}
-
-void Engine::answer_waiting_progress() {
-  for (Stream* stream : std::exchange(progress_waits_, {})) progress(stream);
 }
 
 void Engine::tick(Clock::time_point now) {
@@ -220,7 +212,6 @@ void Engine::end_stream(Stream* stream, const RpcStatus& status) {
   for (const auto& [watch_id, watcher] : stream->watchers) remove_watcher(watcher);
   stream->watchers.clear();
   waking_.erase(stream);
-  progress_waits_.erase(stream);
   // Its object may be needed by items that are still under way.
   std::shared_ptr<Stream> keep = std::move(streams_.extract(stream).mapped());
   counters_->streams.fetch_sub(1, std::memory_order_relaxed);

@@ -62,10 +62,7 @@ class Engine {
   std::string refusal(Stream* stream, const CreateRequest& request) const;
   void refuse(Stream* stream, std::string_view reason);
   void cancel(Stream* stream, int64_t watch_id);
-  // Answers a request for progress. A watcher that has read history may be past what the hub has
-  // delivered to the others: the answer then waits until that is so for all.
   void progress(Stream* stream);
-  void answer_waiting_progress();
   void end_stream(Stream* stream, const RpcStatus& status);
 
   // Up to where the watcher was told everything; none if that cannot be said.
@@ -122,7 +119,6 @@ class Engine {
   std::unordered_map<Stream*, std::shared_ptr<Stream>> streams_;
   std::set<Stream*> waking_;  // Hold watchers that may read history once there is room.
   std::set<std::pair<Clock::time_point, Stream*>> ticks_;
-  std::set<Stream*> progress_waits_;
   std::minstd_rand random_;
 
   // Scratch of a delivery.

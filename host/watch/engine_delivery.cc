@@ -53,7 +53,6 @@ Status Engine::deliver(Watcher* watcher, const Match* first, const Match* last,
     }
     MORTISE_RETURN_IF_ERROR(encoded->get(match->event, watcher->prev_kv, &wanted_.emplace_back()));
     bytes += wanted_.back().size();
-    watcher->stream->latest_event = std::max(watcher->stream->latest_event, revision);
   }
   if (!wanted_.empty()) send_events(watcher);
   return Status();
@@ -95,7 +94,6 @@ Status Engine::deliver_batch(const mvcc::EventBatch& batch) {
     from = to;
   }
   live_revision_ = batch.last_revision;
-  answer_waiting_progress();
   return Status();
 }
 
@@ -129,7 +127,6 @@ Status Engine::on(SkippedItem& item) {
     watcher->next_revision = std::max(watcher->next_revision, first_missed);
     MORTISE_RETURN_IF_ERROR(enter_unsynced(watcher));
   }
-  answer_waiting_progress();
   return Status();
 }
 

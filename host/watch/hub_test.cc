@@ -225,23 +225,6 @@ TEST_F(HubTest, AnswersProgressWhenAllIsDelivered) {
   EXPECT_FALSE(progress.created || progress.canceled);
 }
 
-TEST_F(HubTest, ProgressIsNotBehindWhatAWatcherHasReadFromHistory) {
-  begin();
-  TestClient client(&hub());
-  client.created({.key = "b"});
-  member_->put_now("a", "1");
-  member_->put("a", "2");
-  auto visible = member_->commit_visible();
-  client.created({.key = "a", .start_revision = 2});
-  EXPECT_EQ(client.next().events_text(), "put a=1@2; put a=2@3");
-  client.send(progress_request());
-  EXPECT_TRUE(client.until_now().empty()) << "the other watcher is not at 3 yet";
-  hub().publish(std::move(visible));
-  Response progress = client.next();
-  EXPECT_EQ(progress.watch_id, -1);
-  EXPECT_EQ(progress.revision, 3);
-}
-
 TEST_F(HubTest, NotifiesOfProgressWhereNothingHappens) {
   HubOptions options;
   options.progress_interval = std::chrono::milliseconds(20);

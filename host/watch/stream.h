@@ -121,7 +121,6 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
   size_t behind_watchers = 0;
   // No watcher began, or is to begin, above it.
   int64_t latest_start = 0;
-  int64_t latest_event = 0;  // The newest revision of an event for one of its watchers.
   int64_t next_watch_id = 0;
   uint64_t progress_watchers = 0;
   Clock::duration tick_interval{};

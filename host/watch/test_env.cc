@@ -161,13 +161,11 @@ void TestMember::txn(wire::TxnRequest request) {
   ASSERT_TRUE(outcome.rpc.ok()) << outcome.rpc.message();
 }
 
-void TestMember::commit() { hub_->publish(commit_visible()); }
-
-std::shared_ptr<mvcc::EventBatch> TestMember::commit_visible() {
+void TestMember::commit() {
   std::shared_ptr<mvcc::EventBatch> events;
-  EXPECT_TRUE(writer_->commit(++index_, 1, &events).ok());
+  ASSERT_TRUE(writer_->commit(++index_, 1, &events).ok());
   revision_.store(writer_->revision());
-  return events;
+  hub_->publish(std::move(events));
 }
 
 void TestMember::compact(int64_t revision, bool tell_hub) {

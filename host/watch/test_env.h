@@ -71,8 +71,6 @@ class TestMember {
   void remove(const std::string& key, const std::string& range_end = "");
   void txn(wire::TxnRequest request);
   void commit();
-  // Readers see the batch; the caller publishes it.
-  std::shared_ptr<mvcc::EventBatch> commit_visible();
   // As in a server: first the hook, then the commit, then rows go.
   void compact(int64_t revision, bool tell_hub = true);
   // Put and commit.
