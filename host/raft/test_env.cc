@@ -281,9 +281,12 @@ uint64_t Env::apply(NodeId id, size_t count) {
 void Env::compact(NodeId id, uint64_t index) {
   Node& node = nodes_.at(id);
   MORTISE_CHECK(index <= node.applied, "compact beyond the applied index");
+  // A snapshot that waits to be applied has taken the place of the log.
+  const std::optional<uint64_t> term = node.view->term(node.applied);
+  if (!term) return;
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->index = node.applied;
-  snapshot->term = *node.view->term(node.applied);
+  snapshot->term = *term;
   snapshot->conf_state = std::prev(node.confs.upper_bound(node.applied))->second;
   node.snapshot = snapshot;
   node.applied_floor = node.applied;
