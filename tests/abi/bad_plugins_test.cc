@@ -68,9 +68,10 @@ TEST(BadPlugins, AnUnknownNameListsWhatIsThere) {
 
 TEST(BadPlugins, PluginCheckSaysOneLineAndEndsWithOne) {
   for (const char* name : {"no_such_file", "not_elf", "no_symbol", "wrong_major", "short_struct",
-                           "null_member", "short_table", "null_table", "missing_interface"}) {
+                           "null_member", "short_table", "null_table", "missing_interface", ""}) {
+    const std::string file = *name == '\0' ? "''" : bad(name);
     const std::string command =
-        build_dir() + "/bin/mortise-plugin-check " + bad(name) + " 2>&1 1>/dev/null";
+        build_dir() + "/bin/mortise-plugin-check " + file + " 2>&1 1>/dev/null";
     FILE* pipe = ::popen(command.c_str(), "r");
     ASSERT_NE(pipe, nullptr);
     std::string output;

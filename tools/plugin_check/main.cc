@@ -162,6 +162,8 @@ int check_watch(const Arguments& a, const loader::Plugin& plugin,
 }
 
 int run(const Arguments& a) {
+  if (a.file.empty())
+    return complain(Status(StatusCode::kInvalid, "plugin \"\": no file is named"));
   const auto loaded = loader::load(fs::absolute(a.file).string(), {}, "");
   if (!loaded.ok()) return complain(loaded.status());
   const loader::Plugin& plugin = *loaded.value();
