@@ -4,14 +4,6 @@
 #include "host/lock/observer.h"
 
 namespace mortise::lock {
-namespace {
-
-uint64_t batch_bytes(const mvcc::EventBatch& batch) {
-  return batch.events.size() * sizeof(mvcc::Event) +
-         (batch.arena != nullptr ? batch.arena->bytes_reserved() : 0);
-}
-
-}  // namespace
 
 Inbox::Inbox() = default;
 Inbox::~Inbox() = default;
@@ -28,7 +20,7 @@ bool Inbox::push(Item&& item) {
 
 void Inbox::publish(const std::shared_ptr<const mvcc::EventBatch>& batch) {
   if (!following_.load()) return;
-  const uint64_t bytes = batch_bytes(*batch);
+  const uint64_t bytes = batch->memory_bytes();
   {
     std::lock_guard lock(mutex_);
     if (closed_) return;
@@ -54,7 +46,7 @@ bool Inbox::take(std::vector<Item>* out, bool wait) {
 
 void Inbox::batch_done(const mvcc::EventBatch& batch) {
   std::lock_guard lock(mutex_);
-  batch_bytes_ -= batch_bytes(batch);
+  batch_bytes_ -= batch.memory_bytes();
 }
 
 void Inbox::close() {

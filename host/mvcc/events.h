@@ -28,6 +28,11 @@ struct EventBatch {
   std::vector<Event> events;
   int64_t first_revision = 0;  // The revision before the batch, plus one.
   int64_t last_revision = 0;   // The store's revision after the batch.
+
+  // What it holds, for queues that are bounded.
+  uint64_t memory_bytes() const {
+    return events.size() * sizeof(Event) + (arena != nullptr ? arena->bytes_reserved() : 0);
+  }
 };
 
 }  // namespace mortise::mvcc

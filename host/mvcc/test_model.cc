@@ -286,33 +286,22 @@ std::vector<const Model::Version*> Model::kept() const {
 }
 
 uint32_t Model::hash_kv(int64_t revision) const {
-  std::set<std::pair<int64_t, int64_t>> keep;
-  for (const auto& [key, places] : by_key_) {
-    const Version* newest = nullptr;
-    for (size_t place : places) {
-      if (log_[place].main <= revision) newest = &log_[place];
-    }
-    if (newest != nullptr && !newest->tombstone) keep.insert({newest->main, newest->sub});
-  }
-  uint32_t crc = crc32c(0, "key");
-  for (const Version* v : kept()) {
-    if (v->main > revision) continue;
-    if (v->main <= compacted_ && !keep.empty() && !keep.contains({v->main, v->sub})) continue;
-    if (v->main == compacted_ && v->tombstone) continue;
-    crc = crc32c(crc, revision_name(*v));
-    crc = crc32c(crc, v->kv.SerializeAsString());
-  }
-  return crc;
+  return hash_up_to(revision, /*keep_tombstones=*/false);
 }
 
 uint32_t Model::compaction_hash(int64_t revision) const {
+  return hash_up_to(revision, /*keep_tombstones=*/true);
+}
+
+uint32_t Model::hash_up_to(int64_t revision, bool keep_tombstones) const {
   std::set<std::pair<int64_t, int64_t>> keep;
   for (const auto& [key, places] : by_key_) {
     const Version* newest = nullptr;
     for (size_t place : places) {
       if (log_[place].main <= revision) newest = &log_[place];
     }
-    if (newest == nullptr || (newest->tombstone && newest->main != revision)) continue;
+    if (newest == nullptr) continue;
+    if (newest->tombstone && !(keep_tombstones && newest->main == revision)) continue;
     keep.insert({newest->main, newest->sub});
   }
   uint32_t crc = crc32c(0, "key");

@@ -68,6 +68,8 @@ class Model {
   void run(const pb::TxnRequest& request, const Path& path, pb::TxnResponse* response);
   // Versions that a finished compaction leaves.
   std::vector<const Version*> kept() const;
+  // `keep_tombstones`: those at `revision` itself count as kept.
+  uint32_t hash_up_to(int64_t revision, bool keep_tombstones) const;
 
   std::vector<Version> log_;
   std::map<std::string, std::vector<size_t>> by_key_;  // Places in log_.

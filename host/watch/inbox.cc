@@ -3,14 +3,6 @@
 #include <utility>
 
 namespace mortise::watch {
-namespace {
-
-uint64_t batch_bytes(const mvcc::EventBatch& batch) {
-  return batch.events.size() * sizeof(mvcc::Event) +
-         (batch.arena != nullptr ? batch.arena->bytes_reserved() : 0);
-}
-
-}  // namespace
 
 bool Inbox::push(Item item) {
   {
@@ -25,7 +17,7 @@ bool Inbox::push(Item item) {
 void Inbox::publish(std::shared_ptr<const mvcc::EventBatch> batch) {
   const int64_t last_revision = batch->last_revision;
   if (last_revision < batch->first_revision) return;
-  const uint64_t bytes = batch_bytes(*batch);
+  const uint64_t bytes = batch->memory_bytes();
   std::vector<Item> dropped;  // Freed after the lock is.
   {
     std::lock_guard lock(mutex_);
@@ -53,7 +45,7 @@ void Inbox::skip_locked(int64_t last_revision, std::vector<Item>* dropped) {
   for (size_t i = 0; dropped != nullptr && i < items_.size(); ++i) {
     auto* waiting = std::get_if<BatchItem>(&items_[i]);
     if (waiting == nullptr) continue;
-    batch_bytes_ -= batch_bytes(*waiting->batch);
+    batch_bytes_ -= waiting->batch->memory_bytes();
     counters_->pending_events.fetch_sub(waiting->batch->events.size(), std::memory_order_relaxed);
     Item note = SkippedItem{waiting->batch->last_revision};
     dropped->push_back(std::exchange(items_[i], std::move(note)));
@@ -82,7 +74,7 @@ bool Inbox::take(std::vector<Item>* out, std::optional<Clock::time_point> deadli
 void Inbox::batch_done(const mvcc::EventBatch& batch) {
   counters_->pending_events.fetch_sub(batch.events.size(), std::memory_order_relaxed);
   std::lock_guard lock(mutex_);
-  batch_bytes_ -= batch_bytes(batch);
+  batch_bytes_ -= batch.memory_bytes();
 }
 
 void Inbox::close() {
