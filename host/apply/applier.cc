@@ -57,6 +57,7 @@ Status Applier::flush() {
   visible_ = mvcc::State{writer_.revision(), writer_.compacted()};
   hooks_.committed(visible_, applied_index_);
   if (!events->events.empty()) hooks_.publish(std::move(events));
+  if (std::exchange(has_revoked_, false)) lessor_->show_revocations();
   for (int64_t revision : compactions_) hooks_.compact(revision);
   compactions_.clear();
   bool many = done_.size() > 1 && hooks_.answering;
@@ -64,8 +65,6 @@ Status Applier::flush() {
   for (Done& done : done_) done.waiter->complete(std::move(done.result));
   if (many) hooks_.answering(false);
   done_.clear();
-  for (auto& waiter : revoked_) waiter();
-  revoked_.clear();
   return Status();
 }
 

@@ -120,8 +120,8 @@ class Applier {
   uint64_t batch_term_ = 0;
   const raft::Entry* last_entry_ = nullptr;  // Of the batch, while apply() runs.
   std::vector<Done> done_;
-  std::vector<std::function<void()>> revoked_;  // Told after the commit that their lease is gone.
-  std::vector<int64_t> compactions_;            // Announced after the commit.
+  bool has_revoked_ = false;          // A lease; others see it after the commit.
+  std::vector<int64_t> compactions_;  // Announced after the commit.
 };
 
 // May the request make the store larger? Such are refused when there is no space.

@@ -38,7 +38,8 @@ Status Applier::apply_lease_revoke(std::string_view request, ApplyResult* result
   mvcc::Outcome outcome;
   MORTISE_RETURN_IF_ERROR(writer_.revoke_lease(id, &outcome));
   result->revision = outcome.revision;
-  for (auto& waiter : lessor_->revoke(id)) revoked_.push_back(std::move(waiter));
+  lessor_->revoke(id);
+  has_revoked_ = true;
   return Status();
 }
 

@@ -28,6 +28,7 @@ Status Lessor::load(const store::Reader& reader) {
   leases_.clear();
   by_due_.clear();
   by_checkpoint_.clear();
+  revoked_.clear();
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     LeaseRecord stored;
@@ -68,6 +69,7 @@ void Lessor::schedule_checkpoint(int64_t id, Lease* lease, int64_t seconds_left)
 void Lessor::grant(int64_t id, int64_t granted_ttl) {
   std::lock_guard lock(mutex_);
   Lease& lease = leases_[id];
+  lease = Lease();
   lease.ttl = granted_ttl;
   if (!is_primary_) return;
   lease.expiry = from_now(granted_ttl);
@@ -78,29 +80,42 @@ void Lessor::grant(int64_t id, int64_t granted_ttl) {
 std::optional<LeaseRecord> Lessor::checkpoint(int64_t id, int64_t remaining_ttl) {
   std::lock_guard lock(mutex_);
   auto it = leases_.find(id);
-  if (it == leases_.end()) return std::nullopt;
+  if (it == leases_.end() || it->second.is_revoked) return std::nullopt;
   it->second.remaining_ttl = remaining_ttl;
   return LeaseRecord{id, it->second.ttl, remaining_ttl};
 }
 
-std::vector<std::function<void()>> Lessor::revoke(int64_t id) {
-  std::vector<std::function<void()>> waiters;
+void Lessor::revoke(int64_t id) {
   std::lock_guard lock(mutex_);
   auto it = leases_.find(id);
-  if (it == leases_.end()) return waiters;
+  if (it == leases_.end() || it->second.is_revoked) return;
   by_due_.erase({it->second.due, id});
   by_checkpoint_.erase({it->second.checkpoint, id});
-  leases_.erase(it);
-  if (auto waiting = waiters_.find(id); waiting != waiters_.end()) {
-    waiters.swap(waiting->second);
-    waiters_.erase(waiting);
+  it->second.is_revoked = true;
+  revoked_.push_back(id);
+}
+
+void Lessor::show_revocations() {
+  std::vector<std::function<void()>> waiters;
+  {
+    std::lock_guard lock(mutex_);
+    for (int64_t id : revoked_) {
+      auto it = leases_.find(id);
+      // It may have been granted anew since.
+      if (it != leases_.end() && it->second.is_revoked) leases_.erase(it);
+      auto waiting = waiters_.extract(id);
+      if (waiting.empty()) continue;
+      std::move(waiting.mapped().begin(), waiting.mapped().end(), std::back_inserter(waiters));
+    }
+    revoked_.clear();
   }
-  return waiters;
+  for (auto& waiter : waiters) waiter();
 }
 
 bool Lessor::exists(int64_t id) const {
   std::lock_guard lock(mutex_);
-  return leases_.contains(id);
+  auto it = leases_.find(id);
+  return it != leases_.end() && !it->second.is_revoked;
 }
 
 size_t Lessor::count() const {
@@ -142,6 +157,7 @@ void Lessor::promote(std::chrono::milliseconds extend) {
   leases.reserve(leases_.size());
   Clock::time_point now = options_.now();
   for (auto& entry : leases_) {
+    if (entry.second.is_revoked) continue;
     entry.second.expiry = now + std::chrono::seconds(entry.second.time_left()) + extend;
     entry.second.checkpoint = {};
     leases.push_back(&entry);
@@ -174,7 +190,7 @@ Lessor::Renewal Lessor::renew(int64_t id, int64_t* ttl, std::function<void()> re
   auto it = leases_.find(id);
   if (it == leases_.end()) return Renewal::kUnknown;
   Lease& lease = it->second;
-  if (lease.expiry <= options_.now()) {
+  if (lease.is_revoked || lease.expiry <= options_.now()) {
     waiters_[id].push_back(std::move(revoked));
     return Renewal::kExpired;
   }

@@ -67,8 +67,10 @@ class Lessor {
   // Takes note of what a checkpoint says and returns what is to be stored; nothing if the lease is
   // gone.
   std::optional<LeaseRecord> checkpoint(int64_t id, int64_t remaining_ttl);
-  // The caller has removed the keys, and runs the callbacks returned once that is visible.
-  std::vector<std::function<void()>> revoke(int64_t id);
+  // The lease is gone for what the apply thread does next, and for all others with
+  // show_revocations(), which is to be called when they see that its keys are gone.
+  void revoke(int64_t id);
+  void show_revocations();
   bool exists(int64_t id) const;
 
   // The leader takes over: every lease gets its time, or what a checkpoint left of it, and `extend`
@@ -95,6 +97,7 @@ class Lessor {
   struct Lease {
     int64_t ttl = 0;
     int64_t remaining_ttl = 0;
+    bool is_revoked = false;  // And in revoked_.
     // Only if primary.
     Clock::time_point expiry;
     Clock::time_point due;         // Its place in by_due_.
@@ -117,6 +120,7 @@ class Lessor {
   Leases leases_;
   Queue by_due_;  // When expired() looks at a lease: at its expiry, and again if it is still there.
   Queue by_checkpoint_;
+  std::vector<int64_t> revoked_;
   std::unordered_map<int64_t, std::vector<std::function<void()>>> waiters_;
 };
 

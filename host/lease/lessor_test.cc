@@ -54,9 +54,36 @@ TEST_F(LessorTest, RenewalStartsTheTtlAnewUntilItHasRunOut) {
   bool told = false;
   EXPECT_EQ(lessor_.renew(1, &ttl, [&] { told = true; }), Lessor::Renewal::kExpired);
   EXPECT_FALSE(told);
-  for (auto& waiter : lessor_.revoke(1)) waiter();
+  lessor_.revoke(1);
+  EXPECT_FALSE(told);
+  lessor_.show_revocations();
   EXPECT_TRUE(told);
   EXPECT_FALSE(lessor_.info(1).has_value());
+}
+
+// Whoever sees that a lease is gone must not find its keys.
+TEST_F(LessorTest, ARevocationShowsOnlyWhenItsKeysAreGone) {
+  lessor_.promote(milliseconds(0));
+  lessor_.grant(1, 10);
+  lessor_.grant(2, 10);
+  lessor_.revoke(1);
+  lessor_.revoke(2);
+  EXPECT_FALSE(lessor_.exists(1));
+  EXPECT_FALSE(lessor_.checkpoint(1, 5).has_value());
+  EXPECT_TRUE(lessor_.info(1).has_value());
+  EXPECT_EQ(lessor_.count(), 2u);
+  lessor_.demote();
+  lessor_.promote(milliseconds(0));
+  bool told = false;
+  int64_t ttl = 0;
+  EXPECT_EQ(lessor_.renew(1, &ttl, [&] { told = true; }), Lessor::Renewal::kExpired);
+  lessor_.grant(2, 20);  // The log goes on before the commit.
+  now_ += seconds(15);
+  EXPECT_TRUE(lessor_.expired(10, seconds(7)).empty());
+  lessor_.show_revocations();
+  EXPECT_TRUE(told);
+  EXPECT_FALSE(lessor_.info(1).has_value());
+  EXPECT_EQ(lessor_.info(2)->granted_ttl, 20);
 }
 
 TEST_F(LessorTest, ListsByRemainingTime) {
@@ -92,7 +119,9 @@ TEST_F(LessorTest, ADemotionReleasesThoseWhoWaitForARevocation) {
   lessor_.demote();
   EXPECT_EQ(told, 2);
   EXPECT_TRUE(lessor_.exists(1));
-  EXPECT_TRUE(lessor_.revoke(1).empty());
+  lessor_.revoke(1);
+  lessor_.show_revocations();
+  EXPECT_EQ(told, 2);
 }
 
 TEST_F(LessorTest, ReportsTheExpiredInTheirOrderAndAtMostSoMany) {

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -41,6 +42,14 @@ uint64_t cookie_of_socket(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) == 0 ? cookie : 0;
 }
 
+// Whether the other side may still send.
+bool awaits_end(int fd) {
+  tcp_info info{};
+  socklen_t size = sizeof(info);
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  return info.tcpi_state == TCP_FIN_WAIT1 || info.tcpi_state == TCP_FIN_WAIT2;
+}
+
 struct Held {
   bool holding = false;
   std::vector<UnaryCall*> calls;
@@ -72,8 +81,21 @@ int Connections::find(std::string_view remote) const {
 void Connections::half_close_all() {
   std::lock_guard lock(mutex_);
   for (const auto& [fd, peer] : peers_) {
-    if (peer.cookie != 0 && cookie_of_socket(fd) == peer.cookie) shutdown(fd, SHUT_WR);
+    if (peer.cookie == 0 || cookie_of_socket(fd) != peer.cookie) continue;
+    if (const int own = peer.remote.empty() ? -1 : dup(fd); own >= 0) half_closed_.push_back(own);
+    shutdown(fd, SHUT_WR);
   }
+}
+
+bool Connections::all_closed() const {
+  std::lock_guard lock(mutex_);
+  return std::none_of(half_closed_.begin(), half_closed_.end(), awaits_end);
+}
+
+void Connections::release() {
+  std::lock_guard lock(mutex_);
+  for (const int fd : half_closed_) close(fd);
+  half_closed_.clear();
 }
 
 void HeldAnswers::begin() { t_held.holding = true; }

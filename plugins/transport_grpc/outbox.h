@@ -28,12 +28,18 @@ class Connections {
  public:
   static constexpr int kNone = -1;
 
+  ~Connections() { release(); }
   // A TCP connection that the library is about to get.
   void add(int fd);
   // By the caller's "address:port"; kNone if not known.
   int find(std::string_view remote) const;
-  // Ends what is sent to all that are still open.
+  // Ends what is sent to all that are still open. The connections stay until clients have closed
+  // them, or release(): the end of one that has unread bytes resets it, and a client that writes
+  // would hear of that before it has read its answers.
   void half_close_all();
+  // Whether clients have closed all of them.
+  bool all_closed() const;
+  void release();
 
  private:
   struct Peer {
@@ -48,6 +54,7 @@ class Connections {
   mutable std::mutex mutex_;
   std::unordered_map<std::string, int, Hash, std::equal_to<>> fd_by_remote_;
   std::unordered_map<int, Peer> peers_;
+  std::vector<int> half_closed_;  // Descriptors of our own for TCP connections.
 };
 
 // Answers that a thread of the host brings between answers_begin() and answers_end(). At the end

@@ -27,6 +27,8 @@ constexpr int kStreamLookaheadBytes = 256 << 10;
 // After so many events the answers that they brought are sent, though more events are there.
 constexpr int kBurstEvents = 32;
 constexpr std::chrono::milliseconds kDrainPoll{1};
+// How long clients have to close their connections once theirs have been ended.
+constexpr std::chrono::milliseconds kLingerMax{500};
 constexpr uint32_t kStreamSlots = 2;
 constexpr uint32_t kUnknownSlots = 2;
 
@@ -232,10 +234,16 @@ void Transport::finish_calls(uint64_t timeout_ns) {
     std::this_thread::sleep_for(kDrainPoll);
   }
   context_.connections.half_close_all();
+  const auto half_closed = passed();
+  while (!context_.connections.all_closed() && passed() - half_closed < kLingerMax &&
+         static_cast<uint64_t>(passed().count()) < timeout_ns) {
+    std::this_thread::sleep_for(kDrainPoll);
+  }
   context_.late.release();
   server_->Shutdown(gpr_now(GPR_CLOCK_MONOTONIC));
   context_.live.drop();
   context_.live.wait();
+  context_.connections.release();
 }
 
 }  // namespace mortise::transport_grpc
