@@ -63,6 +63,14 @@ std::optional<uint64_t> MemoryLog::term(uint64_t index) const {
   return entries_[index - base_index_ - 1]->term;
 }
 
+SnapshotRef MemoryLog::snapshot() const {
+  if (snapshot_ || offered_index_ == 0) return snapshot_;
+  const std::optional<uint64_t> offered_term = term(offered_index_);
+  if (!offered_term) return nullptr;
+  return std::make_shared<const Snapshot>(
+      Snapshot{offered_index_, *offered_term, conf_state_, std::string()});
+}
+
 bool MemoryLog::entries(uint64_t lo, uint64_t hi, uint64_t max_bytes,
                         std::vector<EntryRef>* out) const {
   if (lo <= base_index_ || hi > last_index() + 1) return false;

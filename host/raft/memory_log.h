@@ -34,6 +34,9 @@ class MemoryLog final : public LogView {
   void set_hard_state(const HardState& state) { hard_state_ = state; }
   void set_conf_state(ConfState state) { conf_state_ = std::move(state); }
   void set_snapshot(SnapshotRef snapshot) { snapshot_ = std::move(snapshot); }
+  // Without a set_snapshot(), snapshots are of this index, with the conf state set last and without
+  // data. REQUIRES: an index of the log, or the compacted one.
+  void offer_snapshots_at(uint64_t index) { offered_index_ = index; }
 
   uint64_t first_index() const override { return base_index_ + 1; }
   uint64_t last_index() const override { return base_index_ + entries_.size(); }
@@ -42,7 +45,7 @@ class MemoryLog final : public LogView {
                std::vector<EntryRef>* out) const override;
   HardState initial_hard_state() const override { return hard_state_; }
   ConfState initial_conf_state() const override { return conf_state_; }
-  SnapshotRef snapshot() const override { return snapshot_; }
+  SnapshotRef snapshot() const override;
 
   // Of all entries held (entry_bytes each).
   uint64_t bytes() const { return bytes_; }
@@ -55,6 +58,7 @@ class MemoryLog final : public LogView {
   HardState hard_state_;
   ConfState conf_state_;
   SnapshotRef snapshot_;
+  uint64_t offered_index_ = 0;
 };
 
 }  // namespace mortise::raft
