@@ -1,0 +1,46 @@
+// Asks members something over HTTP: the members of a cluster to join, versions, hashes. Each call
+// has a connection of its own and a limit for its time and for the answer's size.
+//
+// Threads: any thread may call; answers come on the client's own thread, where nothing may block.
+// Destroying the client ends open calls with kStopped before it returns. Errors: kInvalid for a URL
+// that cannot be used (https has no support yet), kIo for a connection that fails, a limit that is
+// reached or an answer that is no HTTP. Any status code is an answer, not an error.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "host/base/status.h"
+#include "host/peer/http.h"
+
+namespace mortise::peer {
+
+struct HttpCall {
+  std::string url;         // "http://host:port" or "unix://path": a member's peer URL.
+  std::string path = "/";  // With the query, if there is one.
+  std::string method = "GET";
+  HttpHeaders headers;
+  std::string body;  // Sent with any method if not empty.
+  std::chrono::milliseconds time_limit{5000};
+  uint64_t body_bytes_max = uint64_t{1} << 20;
+};
+
+class HttpClient {
+ public:
+  using Done = std::function<void(Result<HttpResponse>)>;
+
+  HttpClient();
+  ~HttpClient();
+
+  void call(HttpCall call, Done done);
+  // The same for a thread that may wait; never called from a Done.
+  Result<HttpResponse> call_and_wait(HttpCall call);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace mortise::peer
