@@ -102,8 +102,8 @@ Status Replica::write(const raft::Ready& ready) {
   request.number = ready.number;
   request.must_sync = ready.must_sync;
   if (ready.hard_state) {
-    request.hard_state = wal::HardState{ready.hard_state->term, ready.hard_state->vote,
-                                        ready.hard_state->commit};
+    request.hard_state =
+        wal::HardState{ready.hard_state->term, ready.hard_state->vote, ready.hard_state->commit};
     if (!ready.must_sync) {
       // A newer commit index alone needs no sync: it goes with the next write.
       surroundings_->defer_hard_state(*request.hard_state);

@@ -1,6 +1,6 @@
-// One member's part in consensus, without threads, clocks and sockets: takes what comes in, gives it
-// to the raft core, and carries out the core's Readys: writes for the log, messages for peers, and
-// what is committed for the state machine.
+// One member's part in consensus, without threads, clocks and sockets: takes what comes in, gives
+// it to the raft core, and carries out the core's Readys: writes for the log, messages for peers,
+// and what is committed for the state machine.
 //
 // The server's RaftNode puts threads around it; the simulator calls it directly. After any inputs
 // the caller calls work(), which carries out all Readys through the Surroundings. Messages that

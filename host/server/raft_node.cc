@@ -1,38 +1,78 @@
 #include "host/server/raft_node.h"
 
-namespace mortise::server {
+#include <pthread.h>
 
-using Clock = std::chrono::steady_clock;
+#include <iterator>
+
+namespace mortise::server {
+namespace {
+
+uint64_t message_bytes(const raft::Message& message) {
+  uint64_t bytes = sizeof(raft::Message) + message.context.size();
+  for (const raft::EntryRef& entry : message.entries) bytes += raft::entry_bytes(*entry);
+  return bytes;
+}
+
+// Such a message brings entries to write, or says that such as came before it are committed.
+bool is_bulk(const raft::Message& message) {
+  return message.type == raft::MessageType::kApp || message.type == raft::MessageType::kProp;
+}
+
+// Moves the first items of at most `bytes_max` together, but at least one, from `from` to `to`.
+template <typename T, typename Bytes>
+void move_some(std::vector<T>* from, uint64_t* from_bytes, uint64_t bytes_max, std::vector<T>* to,
+               const Bytes& bytes_of) {
+  if (*from_bytes <= bytes_max) {
+    to->swap(*from);
+    *from_bytes = 0;
+    return;
+  }
+  uint64_t bytes = 0;
+  auto end = from->begin();
+  while (end != from->end()) {
+    uint64_t next = bytes_of(*end);
+    if (bytes != 0 && bytes + next > bytes_max) break;
+    bytes += next;
+    ++end;
+  }
+  to->insert(to->end(), std::make_move_iterator(from->begin()), std::make_move_iterator(end));
+  from->erase(from->begin(), end);
+  *from_bytes -= bytes;
+}
+
+}  // namespace
 
 Result<std::unique_ptr<RaftNode>> RaftNode::create(RaftNodeOptions options,
                                                    std::unique_ptr<raft::MemoryLog> log) {
-  MORTISE_ASSIGN_OR_RETURN(auto core, raft::Core::create(options.core, *log, options.seed));
-  return std::unique_ptr<RaftNode>(
-      new RaftNode(std::move(options), std::move(log), std::move(core)));
+  replica::Options replica{options.core, options.seed, options.catchup_entries};
+  std::unique_ptr<RaftNode> node(new RaftNode(std::move(options)));
+  MORTISE_ASSIGN_OR_RETURN(
+      node->replica_, replica::Replica::create(std::move(replica), std::move(log), node.get()));
+  raft::BasicState state = node->replica_->basic();
+  node->term_ = state.term;
+  node->committed_ = state.committed;
+  return node;
 }
 
-RaftNode::RaftNode(RaftNodeOptions options, std::unique_ptr<raft::MemoryLog> log, raft::Core core)
-    : options_(std::move(options)), log_(std::move(log)), core_(std::move(core)) {
-  applied_ = options_.core.applied;
-  raft::BasicState state = core_.basic();
-  term_ = state.term;
-  committed_ = state.committed;
-}
+RaftNode::RaftNode(RaftNodeOptions options) : options_(std::move(options)) {}
 
 RaftNode::~RaftNode() { (void)stop(); }
 
-void RaftNode::start(std::unique_ptr<wal::Wal> wal, bool campaign) {
+void RaftNode::start(std::unique_ptr<wal::Wal> wal) {
   wal::WriterOptions writer;
   writer.on_persisted = [this](uint64_t number) {
     {
       std::lock_guard lock(inbox_mutex_);
       inbox_.persisted = number;
     }
-    drive(Caller::kWal);
+    serve_inbox_once();
   };
   writer.on_failed = options_.on_failed;
+  // What waits is bounded here, where nobody has to wait for room.
+  writer.waiting_bytes_max = wal::kPayloadBytesMax;
   wal_ = std::make_unique<wal::Writer>(std::move(wal), std::move(writer));
-  thread_ = std::thread([this, campaign] { run(campaign); });
+  thread_ = std::thread([this] { run(); });
+  pthread_setname_np(thread_.native_handle(), "raft");
 }
 
 Status RaftNode::stop() {
@@ -43,19 +83,90 @@ Status RaftNode::stop() {
   }
   if (thread_.joinable()) thread_.join();
   {
-    std::lock_guard core(core_mutex_);  // Whoever is at the core leaves.
+    std::lock_guard core(core_mutex_);  // Whoever is at the replica leaves.
   }
   return wal_ ? wal_->stop() : Status();
 }
 
-bool RaftNode::propose(uint64_t id, std::string&& data) {
+// The inbox.
+
+bool RaftNode::add(Proposal proposal) {
   {
     std::lock_guard lock(inbox_mutex_);
+    uint64_t bytes = proposal.bytes();
     if (stopping_ || inbox_.proposals.size() >= kProposalsWaitingMax) return false;
-    inbox_.proposals.push_back(Proposal{id, std::move(data)});
+    if (inbox_.proposals_bytes + bytes > kProposalsWaitingBytesMax && inbox_.proposals_bytes > 0) {
+      return false;
+    }
+    inbox_.proposals_bytes += bytes;
+    inbox_.proposals.push_back(std::move(proposal));
   }
-  drive(Caller::kAny);
+  drive();
   return true;
+}
+
+bool RaftNode::propose(uint64_t id, std::string&& data, Clock::time_point deadline) {
+  return add(Proposal{id, std::move(data), deadline, nullptr});
+}
+
+bool RaftNode::propose_membership(uint64_t id, const raft::MembershipChange& change,
+                                  Clock::time_point deadline) {
+  return add(Proposal{id, {}, deadline, std::make_unique<raft::MembershipChange>(change)});
+}
+
+Status RaftNode::step(raft::Message message) {
+  const bool bulk = is_bulk(message);
+  const uint64_t bytes = bulk ? message_bytes(message) : 0;
+  {
+    std::lock_guard lock(inbox_mutex_);
+    if (stopping_) return Status(StatusCode::kStopped, "raft: stopped");
+    std::vector<raft::Message>& queue = bulk ? inbox_.bulk : inbox_.messages;
+    if (queue.size() >= kMessagesWaitingMax ||
+        (inbox_.bulk_bytes > 0 && inbox_.bulk_bytes + bytes > kMessagesWaitingBytesMax)) {
+      return Status(StatusCode::kDropped, "raft: too many messages wait");
+    }
+    inbox_.bulk_bytes += bytes;
+    queue.push_back(std::move(message));
+  }
+  drive();
+  return Status();
+}
+
+void RaftNode::add(std::function<void(replica::Replica&)> task) {
+  {
+    std::lock_guard lock(inbox_mutex_);
+    if (stopping_) return;
+    inbox_.tasks.push_back(std::move(task));
+  }
+  drive();
+}
+
+void RaftNode::read_index(raft::ReadToken token) {
+  // One that finds no leader is lost, as one on its way to it might be: who reads asks again.
+  add([token](replica::Replica& replica) { (void)replica.read_index(token).ok(); });
+}
+
+void RaftNode::transfer_leadership(raft::NodeId to) {
+  add([to](replica::Replica& replica) { (void)replica.transfer_leadership(to).ok(); });
+}
+
+// Comes from within send(), too: whoever is at the replica, or the node's thread, takes it up.
+void RaftNode::report_unreachable(raft::NodeId peer) {
+  std::lock_guard lock(inbox_mutex_);
+  if (stopping_) return;
+  inbox_.tasks.push_back([peer](replica::Replica& replica) { replica.report_unreachable(peer); });
+  kicked_ = true;
+  wake_.notify_one();
+}
+
+void RaftNode::report_snapshot(raft::NodeId peer, bool sent) {
+  add([peer, sent](replica::Replica& replica) { replica.report_snapshot(peer, sent); });
+}
+
+void RaftNode::advance_ticks(uint32_t ticks) {
+  add([ticks](replica::Replica& replica) {
+    for (uint32_t i = 0; i < ticks; ++i) replica.tick();
+  });
 }
 
 void RaftNode::applied(uint64_t index) {
@@ -69,10 +180,15 @@ void RaftNode::applied(uint64_t index) {
 
 Result<raft::ConfState> RaftNode::apply_membership(const raft::MembershipChange& change) {
   std::lock_guard core(core_mutex_);
-  auto result = core_.apply_membership(change);
-  if (result.ok()) log_->set_conf_state(result.value());
+  auto result = replica_->apply_membership(change);
+  show_state();
   kick();
   return result;
+}
+
+raft::Inspection RaftNode::inspect() {
+  std::lock_guard core(core_mutex_);
+  return replica_->inspect();
 }
 
 void RaftNode::kick() {
@@ -81,138 +197,228 @@ void RaftNode::kick() {
   wake_.notify_one();
 }
 
-bool RaftNode::take(Inbox* inbox, Caller caller) {
-  std::lock_guard lock(inbox_mutex_);
-  inbox->proposals.clear();
-  inbox->persisted = inbox->applied = 0;
-  if (stopping_) return false;
-  bool room = unpersisted_bytes_ < kUnpersistedBytesMax;
-  if (caller == Caller::kWal) {
-    if (!inbox_.proposals.empty() && !kicked_) {
-      kicked_ = true;
-      wake_.notify_one();
-    }
-  } else if (room) {
-    inbox->proposals.swap(inbox_.proposals);
-  }
-  inbox->persisted = std::exchange(inbox_.persisted, 0);
-  if (inbox->persisted != 0 || !inbox->proposals.empty()) {
-    inbox->applied = std::exchange(inbox_.applied, 0);
-    return true;
-  }
-  return false;
+bool RaftNode::has_news() const {
+  if (inbox_.persisted != 0 || !inbox_.messages.empty() || !inbox_.tasks.empty()) return true;
+  if (unpersisted_bytes_ >= kUnpersistedBytesMax) return false;
+  return !inbox_.bulk.empty() || (!proposals_held_ && !inbox_.proposals.empty());
 }
 
-void RaftNode::drive(Caller caller) {
+bool RaftNode::take(Inbox* inbox) {
+  std::lock_guard lock(inbox_mutex_);
+  inbox->proposals.clear();
+  inbox->messages.clear();
+  inbox->bulk.clear();
+  inbox->tasks.clear();
+  inbox->persisted = inbox->applied = 0;
+  if (stopping_ || !has_news()) return false;
+  inbox->messages.swap(inbox_.messages);
+  inbox->tasks.swap(inbox_.tasks);
+  inbox->persisted = std::exchange(inbox_.persisted, 0);
+  inbox->applied = std::exchange(inbox_.applied, 0);
+  if (unpersisted_bytes_ >= kUnpersistedBytesMax) return true;
+  const uint64_t room = kUnpersistedBytesMax - unpersisted_bytes_;
+  move_some(&inbox_.bulk, &inbox_.bulk_bytes, room, &inbox->bulk, message_bytes);
+  if (proposals_held_) return true;
+  move_some(&inbox_.proposals, &inbox_.proposals_bytes, room, &inbox->proposals,
+            [](const Proposal& proposal) { return proposal.bytes(); });
+  return true;
+}
+
+void RaftNode::put_back(std::vector<Proposal>& proposals) {
+  std::lock_guard lock(inbox_mutex_);
+  for (const Proposal& proposal : proposals) inbox_.proposals_bytes += proposal.bytes();
+  inbox_.proposals.insert(inbox_.proposals.begin(), std::make_move_iterator(proposals.begin()),
+                          std::make_move_iterator(proposals.end()));
+  proposals_held_ = true;
+}
+
+// Those who proposed these have given up; nothing must come of them later.
+void RaftNode::forget_expired() {
+  auto now = Clock::now();
+  std::lock_guard lock(inbox_mutex_);
+  if (!proposals_held_) return;
+  std::erase_if(inbox_.proposals, [&](const Proposal& proposal) {
+    if (proposal.deadline > now) return false;
+    inbox_.proposals_bytes -= proposal.bytes();
+    return true;
+  });
+}
+
+// At the replica.
+
+void RaftNode::drive() {
   for (;;) {
     std::unique_lock core(core_mutex_, std::try_to_lock);
     if (!core.owns_lock()) return;
-    while (take(&taken_, caller)) {
-      handle(taken_);
-      handle_ready(caller);
+    while (take(&taken_)) {
+      serve(taken_);
+      work();
     }
     core.unlock();
     // Somebody may have come after the last look and found the core taken.
     std::lock_guard lock(inbox_mutex_);
-    bool mine = inbox_.persisted != 0 || (caller == Caller::kAny && !inbox_.proposals.empty() &&
-                                          unpersisted_bytes_ < kUnpersistedBytesMax);
-    if (stopping_ || !mine) return;
+    if (stopping_ || !has_news()) return;
   }
 }
 
-void RaftNode::run(bool campaign) {
+// For the WAL's thread, which has writes to do.
+void RaftNode::serve_inbox_once() {
   {
-    std::lock_guard core(core_mutex_);
-    campaign_wanted_ = campaign;
-    try_campaign();
-    handle_ready(Caller::kAny);
+    std::unique_lock core(core_mutex_, std::try_to_lock);
+    if (!core.owns_lock()) return;
+    if (take(&taken_)) {
+      serve(taken_);
+      work();
+    }
   }
+  std::lock_guard lock(inbox_mutex_);
+  if (stopping_ || kicked_ || !has_news()) return;
+  kicked_ = true;
+  wake_.notify_one();
+}
+
+void RaftNode::run() {
   auto next_tick = Clock::now() + options_.tick;
+  kick();
   for (;;) {
-    Inbox inbox;
     {
       std::unique_lock lock(inbox_mutex_);
       wake_.wait_until(lock, next_tick, [&] { return stopping_ || kicked_; });
       if (stopping_) return;
       kicked_ = false;
-      inbox.applied = std::exchange(inbox_.applied, 0);
     }
     std::unique_lock core(core_mutex_);
-    auto now = Clock::now();
-    if (now >= next_tick) {
-      core_.tick();
+    if (auto now = Clock::now(); now >= next_tick) {
+      replica_->tick();
+      forget_expired();
       // Time lost to a stall is not made up for: a burst of ticks would look like a lost leader.
       next_tick = now + options_.tick;
     }
-    handle(inbox);
-    try_campaign();
-    handle_ready(Caller::kAny);
+    uint64_t applied = 0;
+    {
+      std::lock_guard lock(inbox_mutex_);
+      applied = std::exchange(inbox_.applied, 0);
+    }
+    if (applied != 0) replica_->applied(applied);
+    campaign_if_alone();
+    work();
     core.unlock();
-    drive(Caller::kAny);
+    drive();
   }
 }
 
 // The entries that make this member a voter may have to be applied first.
-void RaftNode::try_campaign() {
-  if (campaign_wanted_ && core_.campaign().ok()) campaign_wanted_ = false;
+void RaftNode::campaign_if_alone() {
+  const raft::ConfState& conf = replica_->conf_state();
+  if (conf.voters.size() != 1 || conf.voters[0] != options_.core.id) return;
+  if (!conf.voters_outgoing.empty() || replica_->basic().role != raft::Role::kFollower) return;
+  (void)replica_->campaign().ok();
 }
 
-void RaftNode::handle(Inbox& inbox) {
-  if (inbox.persisted != 0) {
-    persisted_ = inbox.persisted;
-    uint64_t bytes = 0;
-    for (; !unpersisted_.empty() && unpersisted_.front().number <= persisted_;
-         unpersisted_.pop_front()) {
-      bytes += unpersisted_.front().bytes;
-    }
-    {
-      std::lock_guard lock(inbox_mutex_);
-      unpersisted_bytes_ -= bytes;
-    }
-    acknowledge();
+void RaftNode::serve(Inbox& inbox) {
+  if (inbox.persisted != 0) settle_persisted(inbox.persisted);
+  if (inbox.applied != 0) replica_->applied(inbox.applied);
+  step_all(inbox.messages);
+  step_all(inbox.bulk);
+  for (auto& task : inbox.tasks) task(*replica_);
+  if (!inbox.proposals.empty()) propose_all(inbox.proposals);
+}
+
+void RaftNode::settle_persisted(uint64_t number) {
+  uint64_t bytes = 0;
+  for (; !unpersisted_.empty() && unpersisted_.front().number <= number; unpersisted_.pop_front()) {
+    bytes += unpersisted_.front().bytes;
   }
-  if (inbox.applied > applied_) {
-    applied_ = inbox.applied;
-    core_.advance({.persisted = std::nullopt, .applied = applied_});
-    trim_log();
+  {
+    std::lock_guard lock(inbox_mutex_);
+    unpersisted_bytes_ -= bytes;
   }
-  propose_all(inbox.proposals);
+  replica_->persisted(number);
+}
+
+void RaftNode::step_all(std::vector<raft::Message>& messages) {
+  for (raft::Message& message : messages) {
+    Status status = replica_->step(std::move(message));
+    if (status.ok() || status.code() == StatusCode::kDropped) continue;
+    // A member that has lost part of its log must not go on as if it had not.
+    const auto& tell =
+        status.code() == StatusCode::kCorruption ? options_.on_failed : options_.on_malformed;
+    if (tell) tell(status);
+  }
 }
 
 void RaftNode::propose_all(std::vector<Proposal>& proposals) {
-  std::vector<uint64_t> dropped;
-  Status reason;
-  for (Proposal& proposal : proposals) {
-    Status status = core_.propose(std::move(proposal.data));
-    if (status.ok()) continue;
-    dropped.push_back(proposal.id);
-    reason = std::move(status);
+  const raft::BasicState state = replica_->basic();
+  if (state.leader == raft::kNoNode || state.transferee != raft::kNoNode) {
+    return put_back(proposals);
   }
-  if (!dropped.empty()) options_.on_dropped(dropped, reason);
+  const bool leads = state.role == raft::Role::kLeader;
+  std::vector<std::string> batch;
+  std::vector<uint64_t> ids;
+  uint64_t batch_bytes = 0;
+  for (Proposal& proposal : proposals) {
+    if (proposal.change || leads) {
+      Status status = proposal.change ? replica_->propose_membership(*proposal.change)
+                                      : replica_->propose(std::move(proposal.data));
+      if (!status.ok()) drop({proposal.id}, status);
+      continue;
+    }
+    batch_bytes += proposal.data.size();
+    ids.push_back(proposal.id);
+    batch.push_back(std::move(proposal.data));
+    if (batch_bytes < replica::kForwardedBytesMax) continue;
+    forward(batch, ids);
+    batch_bytes = 0;
+  }
+  if (!batch.empty()) forward(batch, ids);
 }
 
-Status RaftNode::write(const raft::Ready& ready) {
-  wal::WriteRequest request;
-  request.number = ready.number;
-  request.must_sync = ready.must_sync;
-  records_.clear();
-  for (const raft::EntryRef& entry : ready.entries) {
-    records_.push_back({entry->term, entry->index, static_cast<uint8_t>(entry->type), entry->data});
+void RaftNode::forward(std::vector<std::string>& batch, std::vector<uint64_t>& ids) {
+  Status status = replica_->propose(std::span<std::string>(batch));
+  if (!status.ok()) drop(ids, status);
+  batch.clear();
+  ids.clear();
+}
+
+void RaftNode::drop(const std::vector<uint64_t>& ids, const Status& reason) {
+  if (options_.on_dropped) options_.on_dropped(ids, reason);
+}
+
+void RaftNode::work() {
+  if (failed_) return;
+  if (Status status = replica_->work(); !status.ok()) {
+    failed_ = true;
+    options_.on_failed(status);
+    return;
   }
-  request.entries = records_;
+  show_state();
+}
+
+void RaftNode::show_state() {
+  const raft::BasicState state = replica_->basic();
+  term_.store(state.term, std::memory_order_release);
+  committed_.store(state.committed, std::memory_order_release);
+  leader_.store(state.leader, std::memory_order_release);
+  if (state.role != raft::Role::kLeader || !replica_->is_alone()) {
+    local_reads_from_.store(raft::kNoLimit, std::memory_order_release);
+  } else if (local_reads_from_.load(std::memory_order_relaxed) == raft::kNoLimit) {
+    // Whatever others have acknowledged until now is in the log up to here.
+    local_reads_from_.store(state.last_index, std::memory_order_release);
+  }
+  bool held = state.leader == raft::kNoNode || state.transferee != raft::kNoNode;
+  std::lock_guard lock(inbox_mutex_);
+  holding_back_ = state.committed > state.applying;
+  proposals_held_ = held;
+}
+
+// What the replica asks for.
+
+Status RaftNode::submit(const wal::WriteRequest& request) {
   uint64_t bytes = 0;
-  for (const raft::EntryRef& entry : ready.entries) bytes += raft::entry_bytes(*entry);
-  if (ready.hard_state) {
-    wal::HardState state{ready.hard_state->term, ready.hard_state->vote, ready.hard_state->commit};
-    request.hard_state = state;
-    if (!ready.must_sync && ready.entries.empty()) {
-      // A newer commit index alone needs no sync: it goes with the next write.
-      wal_->defer_hard_state(state);
-      return Status();
-    }
+  for (const wal::EntryRecord& entry : request.entries) {
+    bytes += entry.data.size() + raft::kEntryOverheadBytes;
   }
-  last_written_ = ready.number;
-  unpersisted_.push_back({ready.number, bytes});
+  unpersisted_.push_back({request.number, bytes});
   {
     std::lock_guard lock(inbox_mutex_);
     unpersisted_bytes_ += bytes;
@@ -220,58 +426,33 @@ Status RaftNode::write(const raft::Ready& ready) {
   return wal_->submit(request);
 }
 
-// Readys without writes count as persisted when all writes before them are.
-void RaftNode::acknowledge() {
-  uint64_t number = persisted_ >= last_written_ ? last_ready_ : persisted_;
-  if (number <= acknowledged_) return;
-  acknowledged_ = number;
-  core_.advance({.persisted = number, .applied = std::nullopt});
+void RaftNode::send(std::vector<raft::Message> messages) {
+  if (options_.on_messages) options_.on_messages(std::move(messages));
 }
 
-// The WAL's thread leaves a Ready with entries, which comes with an election, to the node's own.
-void RaftNode::handle_ready(Caller caller) {
-  while (left_ready_ || core_.has_ready()) {
-    raft::Ready ready = left_ready_ ? std::move(*left_ready_) : core_.ready();
-    left_ready_.reset();
-    if (caller == Caller::kWal && ready.must_sync) {
-      left_ready_ = std::move(ready);
-      kick();
-      return;
-    }
-    if (!handle_one_ready(std::move(ready))) return;
-  }
-  raft::BasicState state = core_.basic();
-  std::lock_guard lock(inbox_mutex_);
-  holding_back_ = state.committed > state.applying;
+void RaftNode::committed(std::vector<raft::EntryRef> entries) {
+  // Before anybody sees an effect of these entries.
+  committed_.store(replica_->basic().committed, std::memory_order_release);
+  options_.on_committed(std::move(entries));
 }
 
-bool RaftNode::handle_one_ready(raft::Ready ready) {
-  last_ready_ = ready.number;
-  if (ready.soft_state) leader_.store(ready.soft_state->leader, std::memory_order_release);
-  if (ready.hard_state) {
-    term_.store(ready.hard_state->term, std::memory_order_release);
-    committed_.store(ready.hard_state->commit, std::memory_order_release);
-    log_->set_hard_state(*ready.hard_state);
-  }
-  if (ready.soft_state) options_.on_soft_state(*ready.soft_state, term());
-  Status status = log_->append(ready.entries);
-  if (status.ok() && ready.has_writes()) status = write(ready);
-  if (!status.ok()) {
-    options_.on_failed(status);
-    return false;
-  }
-  acknowledge();
-  if (!ready.committed.empty()) options_.on_committed(std::move(ready.committed));
-  return true;
+void RaftNode::install(raft::SnapshotRef snapshot) {
+  MORTISE_CHECK(options_.on_snapshot != nullptr, "nobody takes snapshots");
+  options_.on_snapshot(std::move(snapshot));
 }
 
-void RaftNode::trim_log() {
-  uint64_t keep_from =
-      applied_ > options_.catchup_entries ? applied_ - options_.catchup_entries : 0;
-  if (log_->bytes() > kLogCacheBytesMax) keep_from = applied_;
-  if (keep_from >= log_->first_index() + options_.catchup_entries / 8 || keep_from == applied_) {
-    log_->compact(std::min(keep_from, log_->last_index()));
-  }
+void RaftNode::read_states(const std::vector<raft::ReadState>& states) {
+  if (options_.on_read_states) options_.on_read_states(states);
+}
+
+void RaftNode::soft_state(const raft::SoftState& state, uint64_t term) {
+  term_.store(term, std::memory_order_release);
+  leader_.store(state.leader, std::memory_order_release);
+  options_.on_soft_state(state, term);
+}
+
+void RaftNode::disk_stalled(raft::NodeId to) {
+  if (options_.on_disk_stalled) options_.on_disk_stalled(to);
 }
 
 }  // namespace mortise::server

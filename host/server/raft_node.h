@@ -1,21 +1,26 @@
-// Drives the raft core: feeds it proposals, ticks and finished work, and carries out its Readys.
-// Writes go to the WAL's thread, committed entries to the apply loop; neither holds up the other.
+// The threads around a Replica: takes proposals, messages of peers, ticks and finished work to it,
+// one at a time, and carries its writes to the WAL's thread. Nothing here waits for the disk, for
+// the apply loop or for a peer, so heartbeats and elections never do.
 //
-// Whoever has news for the core puts it in the inbox and then, if nobody is at the core, serves the
-// inbox until it is empty; if somebody is, that one sees the news before it leaves. So under load
-// one thread works for all, in batches, and a lone request costs no change of threads. The node's
-// own thread brings the ticks and what others must leave: a transport's thread never waits for the
-// disk, and the WAL's thread writes nothing, because it would wait for itself.
+// Whoever has news puts it in the inbox and then, if nobody is at the replica, serves the inbox
+// until it is empty; if somebody is, that one sees the news before it leaves. So under load one
+// thread works for all, in batches, and a lone request costs no change of threads. The node's own
+// thread brings the ticks, and what must not be done on the caller's.
 //
-// propose() and the getters are for any thread. Callbacks run on any of these threads, one at a
-// time, and must not block; on_failed() also comes from the WAL's.
+// All functions are for any thread. Callbacks run on any of these threads, one at a time, and must
+// not block; on_failed() also comes from the WAL's.
 //
-// Limits: kProposalsWaitingMax proposals wait for the core; those taken wait while
-// kUnpersistedBytesMax are on their way to the disk; uncommitted and unapplied bytes are bounded by
-// the core's Config; the log in memory by kLogCacheBytesMax.
+// Proposals wait here while there is no leader or leadership is moving, until their deadline; then
+// they are forgotten, and whoever waits for them has to know the time too.
+//
+// Limits: kProposalsWaitingMax proposals of kProposalsWaitingBytesMax wait for the replica, and
+// kMessagesWaitingMax messages of kMessagesWaitingBytesMax; peers send again what finds no room.
+// What brings entries waits while kUnpersistedBytesMax are on their way to the disk; other messages
+// pass. Uncommitted and unapplied bytes are bounded by the core's Config.
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -25,16 +30,18 @@
 #include <thread>
 #include <vector>
 
-#include "host/raft/core.h"
-#include "host/raft/memory_log.h"
-#include "host/wal/writer.h"
+#include "host/replica/replica.h"
 
 namespace mortise::server {
 
 constexpr size_t kProposalsWaitingMax = 20000;
-constexpr uint64_t kLogCacheBytesMax = 8 << 20;
+constexpr uint64_t kProposalsWaitingBytesMax = 256 << 20;
+constexpr size_t kMessagesWaitingMax = 20000;
+constexpr uint64_t kMessagesWaitingBytesMax = 64 << 20;
 constexpr uint64_t kUncommittedBytesMax = 256 << 20;
 constexpr uint64_t kUnpersistedBytesMax = 8 << 20;
+// Sent to one member and not acknowledged.
+constexpr uint64_t kInflightBytesMax = 32 << 20;
 
 struct RaftNodeOptions {
   raft::Config core;
@@ -46,22 +53,42 @@ struct RaftNodeOptions {
   // The proposals of these ids were not accepted.
   std::function<void(const std::vector<uint64_t>& ids, const Status&)> on_dropped;
   std::function<void(const Status&)> on_failed;
+  // The rest may be empty for a member that stays alone.
+  std::function<void(std::vector<raft::Message>)> on_messages;
+  std::function<void(raft::SnapshotRef)> on_snapshot;
+  std::function<void(const std::vector<raft::ReadState>&)> on_read_states;
+  std::function<void(raft::NodeId asked)> on_disk_stalled;
+  // A message that makes no sense was left out.
+  std::function<void(const Status&)> on_malformed;
 };
 
-class RaftNode {
+class RaftNode : private replica::Surroundings {
  public:
+  using Clock = std::chrono::steady_clock;
+
   // `log` holds what recovery found.
   static Result<std::unique_ptr<RaftNode>> create(RaftNodeOptions options,
                                                   std::unique_ptr<raft::MemoryLog> log);
-  ~RaftNode();
+  ~RaftNode() override;
 
-  // Takes the WAL and starts the thread; `campaign` at once, as a single member may.
-  void start(std::unique_ptr<wal::Wal> wal, bool campaign);
+  // Takes the WAL and starts the thread. The only voter there is becomes the leader at once.
+  void start(std::unique_ptr<wal::Wal> wal);
   // Ends the thread and writes what waits for the log.
   Status stop();
 
   // False if the queue is full or the node stopped; `data` is then untouched.
-  bool propose(uint64_t id, std::string&& data);
+  bool propose(uint64_t id, std::string&& data, Clock::time_point deadline);
+  bool propose_membership(uint64_t id, const raft::MembershipChange& change,
+                          Clock::time_point deadline);
+  // From a peer. kDropped if there is no room for it.
+  Status step(raft::Message message);
+  void read_index(raft::ReadToken token);
+  void transfer_leadership(raft::NodeId to);
+  void report_unreachable(raft::NodeId peer);
+  void report_snapshot(raft::NodeId peer, bool sent);
+  // Time that is known to have passed already.
+  void advance_ticks(uint32_t ticks);
+
   void applied(uint64_t index);
   // From the apply thread.
   Result<raft::ConfState> apply_membership(const raft::MembershipChange& change);
@@ -72,41 +99,67 @@ class RaftNode {
   uint64_t leader() const { return leader_.load(std::memory_order_acquire); }
   uint64_t committed() const { return committed_.load(std::memory_order_acquire); }
   bool is_leader() const { return leader() == options_.core.id; }
+  // With this index applied, reads of the local store are linearizable while this value stays. Only
+  // of a leader that is the cluster's one member; kNoLimit for all others.
+  uint64_t local_reads_from() const { return local_reads_from_.load(std::memory_order_acquire); }
+  raft::Inspection inspect();
   const wal::Counters& wal_counters() const { return wal_->counters(); }
 
  private:
   struct Proposal {
     uint64_t id;
     std::string data;
+    Clock::time_point deadline;
+    std::unique_ptr<raft::MembershipChange> change;  // Instead of data.
+    uint64_t bytes() const { return data.size() + (change ? change->context.size() : 0); }
   };
   struct Inbox {
     std::vector<Proposal> proposals;
+    uint64_t proposals_bytes = 0;
+    std::vector<raft::Message> messages;
+    std::vector<raft::Message> bulk;  // Messages with entries, and those that must not pass them.
+    uint64_t bulk_bytes = 0;
+    std::vector<std::function<void(replica::Replica&)>> tasks;
     uint64_t persisted = 0;
     uint64_t applied = 0;
   };
 
-  RaftNode(RaftNodeOptions options, std::unique_ptr<raft::MemoryLog> log, raft::Core core);
-  void run(bool campaign);
-  enum class Caller { kAny, kWal };
+  explicit RaftNode(RaftNodeOptions options);
+  void run();
   // Serves the inbox unless somebody else does.
-  void drive(Caller caller);
-  // Takes what `caller` may handle; false if there is nothing.
-  bool take(Inbox* inbox, Caller caller);
+  void drive();
+  void serve_inbox_once();
+  // Takes what can be handled now; false if there is nothing.
+  bool take(Inbox* inbox);
+  bool has_news() const;
+  void put_back(std::vector<Proposal>& proposals);
+  void forget_expired();
+  bool add(Proposal proposal);
+  void add(std::function<void(replica::Replica&)> task);
   void kick();
 
-  // With the core.
-  void try_campaign();
-  void handle(Inbox& inbox);
-  void handle_ready(Caller caller);
-  bool handle_one_ready(raft::Ready ready);
+  // With the replica.
+  void serve(Inbox& inbox);
+  void step_all(std::vector<raft::Message>& messages);
+  void settle_persisted(uint64_t number);
   void propose_all(std::vector<Proposal>& proposals);
-  Status write(const raft::Ready& ready);
-  void acknowledge();
-  void trim_log();
+  void forward(std::vector<std::string>& batch, std::vector<uint64_t>& ids);
+  void drop(const std::vector<uint64_t>& ids, const Status& reason);
+  void work();
+  void show_state();
+  void campaign_if_alone();
+
+  // replica::Surroundings
+  Status submit(const wal::WriteRequest& request) override;
+  void defer_hard_state(const wal::HardState& state) override { wal_->defer_hard_state(state); }
+  void send(std::vector<raft::Message> messages) override;
+  void committed(std::vector<raft::EntryRef> entries) override;
+  void install(raft::SnapshotRef snapshot) override;
+  void read_states(const std::vector<raft::ReadState>& states) override;
+  void soft_state(const raft::SoftState& state, uint64_t term) override;
+  void disk_stalled(raft::NodeId to) override;
 
   const RaftNodeOptions options_;
-  std::unique_ptr<raft::MemoryLog> log_;
-  raft::Core core_;
   std::unique_ptr<wal::Writer> wal_;
 
   std::mutex inbox_mutex_;  // Guards what follows. Taken inside core_mutex_, never around it.
@@ -114,28 +167,24 @@ class RaftNode {
   Inbox inbox_;
   bool kicked_ = false;  // The node's thread has something to do.
   bool stopping_ = false;
-  bool holding_back_ = false;  // The core waits for entries to be applied.
+  bool holding_back_ = false;    // The core waits for entries to be applied.
+  bool proposals_held_ = false;  // There is no leader to propose to.
   uint64_t unpersisted_bytes_ = 0;
 
-  std::mutex core_mutex_;  // Guards core_, log_ and what follows.
-  bool campaign_wanted_ = false;
-  uint64_t persisted_ = 0;     // By the WAL.
-  uint64_t last_written_ = 0;  // The newest Ready handed to the WAL.
-  uint64_t last_ready_ = 0;
-  uint64_t acknowledged_ = 0;  // To the core.
-  uint64_t applied_ = 0;
-  std::vector<wal::EntryRecord> records_;
+  std::mutex core_mutex_;  // Guards the replica and what follows.
+  std::unique_ptr<replica::Replica> replica_;
   struct Written {
     uint64_t number;
     uint64_t bytes;
   };
-  std::deque<Written> unpersisted_;        // Readys on their way to the disk.
-  std::optional<raft::Ready> left_ready_;  // Has entries, and was met by the WAL's thread.
+  std::deque<Written> unpersisted_;  // Readys on their way to the disk.
   Inbox taken_;
+  bool failed_ = false;
 
   std::atomic<uint64_t> term_{0};
   std::atomic<uint64_t> leader_{0};
   std::atomic<uint64_t> committed_{0};
+  std::atomic<uint64_t> local_reads_from_{raft::kNoLimit};
   std::thread thread_;
 };
 

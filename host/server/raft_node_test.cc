@@ -13,6 +13,7 @@ namespace mortise::server {
 namespace {
 
 constexpr uint64_t kId = 7;
+constexpr auto kNever = RaftNode::Clock::time_point::max();
 
 class TempDir {
  public:
@@ -91,7 +92,7 @@ class Member {
     options.on_failed = [](const Status& status) { MORTISE_CHECK(false, status.message()); };
     node_ = std::move(RaftNode::create(std::move(options), std::move(log))).value();
     apply_ = std::thread([this] { apply(); });
-    node_->start(std::move(wal).value(), /*campaign=*/true);
+    node_->start(std::move(wal).value());
     while (!node_->is_leader()) std::this_thread::yield();
   }
   ~Member() { stop(); }
@@ -163,7 +164,8 @@ TEST(RaftNode, CommitsEveryProposalOnceInTheOrderOfEachProposer) {
       for (int i = 0; i < kEach; ++i) {
         std::string data =
             std::to_string(t) + "/" + std::to_string(i) + "/" + std::string(i % 300, 'x');
-        while (!member.node().propose(static_cast<uint64_t>(t * kEach + i + 1), std::move(data))) {
+        while (!member.node().propose(static_cast<uint64_t>(t * kEach + i + 1), std::move(data),
+                                      kNever)) {
           std::this_thread::yield();
         }
       }
@@ -188,8 +190,8 @@ TEST(RaftNode, FindsWhatItCommittedAfterARestart) {
     Member member(dir);
     size_t wanted = before.size() + 100;
     for (uint64_t i = 0; i < 100; ++i) {
-      ASSERT_TRUE(
-          member.node().propose(i + 1, "round " + std::to_string(round) + " " + std::to_string(i)));
+      ASSERT_TRUE(member.node().propose(
+          i + 1, "round " + std::to_string(round) + " " + std::to_string(i), kNever));
     }
     std::vector<std::string> applied = member.wait_applied(wanted);
     ASSERT_GE(applied.size(), before.size());
@@ -205,8 +207,8 @@ TEST(RaftNode, BoundsWhatIsOnItsWayToTheDisk) {
   // Twice the bound in large entries: those beyond it wait in the inbox and are not lost.
   const size_t count = 2 * kUnpersistedBytesMax / (1 << 20);
   for (uint64_t i = 0; i < count; ++i) {
-    ASSERT_TRUE(
-        member.node().propose(i + 1, std::string(1 << 20, static_cast<char>('a' + i % 26))));
+    ASSERT_TRUE(member.node().propose(i + 1, std::string(1 << 20, static_cast<char>('a' + i % 26)),
+                                      kNever));
   }
   EXPECT_EQ(member.wait_applied(count).size(), count);
 }
@@ -215,10 +217,10 @@ TEST(RaftNode, TakesNothingAfterStop) {
   TempDir dir;
   write_first_entry(dir);
   Member member(dir);
-  ASSERT_TRUE(member.node().propose(1, "x"));
+  ASSERT_TRUE(member.node().propose(1, "x", kNever));
   member.wait_applied(1);
   member.stop();
-  EXPECT_FALSE(member.node().propose(2, "y"));
+  EXPECT_FALSE(member.node().propose(2, "y", kNever));
 }
 
 }  // namespace

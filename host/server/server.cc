@@ -67,7 +67,7 @@ Status Server::start() {
   compaction_->start(finished, applier_->visible().compacted);
   log_->info("starting etcd server", {{"local-member-id", membership::hex_id(cluster_->local_id())},
                                       {"local-server-version", config::kEtcdVersion}});
-  raft_->start(std::move(wal_), /*campaign=*/true);
+  raft_->start(std::move(wal_));
   refresh_store_size();
   chores_ = std::thread([this] { chores_loop(); });
   MORTISE_RETURN_IF_ERROR(publish());
@@ -200,8 +200,9 @@ void Server::propose(uint32_t field, std::string_view request,
   uint64_t id = next_request_id();
   std::string data = wire::encode_raft_request(id, field, request);
   if (data.size() > config_.max_request_bytes) return fail_with(rpc_errors::kRequestTooLarge);
-  waiters_.add(id, std::move(waiter), apply::WaitList::Clock::now() + request_timeout(config_));
-  if (raft_->propose(id, std::move(data))) return;
+  auto deadline = apply::WaitList::Clock::now() + request_timeout(config_);
+  waiters_.add(id, std::move(waiter), deadline);
+  if (raft_->propose(id, std::move(data), deadline)) return;
   waiter = waiters_.take(id);
   if (waiter != nullptr) fail_with(rpc_errors::kTooManyRequests);
 }
