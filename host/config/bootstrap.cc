@@ -20,26 +20,21 @@ Result<Members> parse_members(const std::string& text) {
   }
   Members members;
   for (const auto& [name, texts] : urls) {
-    MORTISE_ASSIGN_OR_RETURN(members[name], parse_urls(texts));
+    auto parsed = parse_urls(texts);
+    if (!parsed.ok()) {
+      return invalid("error setting up initial cluster: " + parsed.status().message());
+    }
+    members[name] = std::move(*parsed);
   }
   return members;
 }
 
-// Two names of one address compare equal: the loopback interface's are the only ones known without
-// a resolver.
-std::string comparable(const Url& url) {
-  const bool loopback = url.host == "localhost" || url.host == "127.0.0.1" || url.host == "::1";
-  return loopback ? url.scheme + "://loopback:" + url.port : url.text;
-}
-
-// Texts of `urls` that `others` has no equal of.
+// Texts of `urls` that are not among `others`.
 std::vector<std::string> missing_from(const std::vector<Url>& urls,
                                       const std::vector<Url>& others) {
   std::vector<std::string> missing;
   for (const Url& url : urls) {
-    const bool found = std::any_of(others.begin(), others.end(),
-                                   [&](const Url& o) { return comparable(o) == comparable(url); });
-    if (!found) missing.push_back(url.text);
+    if (std::find(others.begin(), others.end(), url) == others.end()) missing.push_back(url.text);
   }
   return missing;
 }
@@ -53,36 +48,37 @@ std::string members_text(const Members& members) {
   return join(pairs, ",");
 }
 
-Status check_advertised(const Config& config, const std::vector<Url>& own) {
+Status check_advertised(const Config& config, const std::vector<Url>& own,
+                        const ResolveHost& resolve) {
   const auto& advertised = config.initial_advertise_peer_urls;
+  const Status match = match_urls(advertised, own, resolve);
+  if (match.ok()) return match;
+  const std::string advertised_text = join(url_texts(advertised), ",");
   std::vector<std::string> missing = missing_from(own, advertised);
   for (std::string& url : missing) url.insert(0, config.name + "=");
   if (!missing.empty()) {
-    return invalid(
-        "--initial-cluster has " + join(missing, ",") +
-        " but missing from --initial-advertise-peer-urls=" + join(url_texts(advertised), ","));
+    return invalid("--initial-cluster has " + join(missing, ",") +
+                   " but missing from --initial-advertise-peer-urls=" + advertised_text + " (" +
+                   match.message() + ")");
   }
   missing = missing_from(advertised, own);
+  // As etcd does it, the text names what is advertised as the cluster's.
+  const std::string cluster = members_text({{config.name, advertised}});
   if (!missing.empty()) {
     return invalid("--initial-advertise-peer-urls has " + join(missing, ",") +
-                   " but missing from --initial-cluster=" + members_text({{config.name, own}}));
+                   " but missing from --initial-cluster=" + cluster);
   }
-  return {};
+  return invalid("failed to resolve " + advertised_text + " to match --initial-cluster=" + cluster +
+                 " (" + match.message() + ")");
 }
 
-}  // namespace
+Status check_own_name(const Config& config, const Members& members) {
+  if (members.contains(config.name)) return Status();
+  return invalid("couldn't find local name " + quote(config.name) +
+                 " in the initial cluster configuration");
+}
 
-Status verify_bootstrap(const Config& config) {
-  auto parsed = parse_members(config.initial_cluster);
-  if (!parsed.ok())
-    return invalid("error setting up initial cluster: " + parsed.status().message());
-  const Members& members = parsed.value();
-  const auto self = members.find(config.name);
-  if (self == members.end()) {
-    return invalid("couldn't find local name " + quote(config.name) +
-                   " in the initial cluster configuration");
-  }
-  MORTISE_RETURN_IF_ERROR(check_advertised(config, self->second));
+Status check_duplicates(const Members& members) {
   std::set<std::string> seen;
   for (const auto& [name, urls] : members) {
     for (const Url& url : urls) {
@@ -91,7 +87,31 @@ Status verify_bootstrap(const Config& config) {
       }
     }
   }
-  return {};
+  return Status();
+}
+
+std::vector<InitialMember> as_list(Members members) {
+  std::vector<InitialMember> list;
+  for (auto& [name, urls] : members) list.push_back({name, std::move(urls)});
+  return list;
+}
+
+}  // namespace
+
+Result<std::vector<InitialMember>> founding_members(const Config& config,
+                                                    const ResolveHost& resolve) {
+  MORTISE_ASSIGN_OR_RETURN(Members members, parse_members(config.initial_cluster));
+  MORTISE_RETURN_IF_ERROR(check_own_name(config, members));
+  MORTISE_RETURN_IF_ERROR(check_advertised(config, members[config.name], resolve));
+  MORTISE_RETURN_IF_ERROR(check_duplicates(members));
+  return as_list(std::move(members));
+}
+
+Result<std::vector<InitialMember>> members_to_join(const Config& config) {
+  MORTISE_ASSIGN_OR_RETURN(Members members, parse_members(config.initial_cluster));
+  MORTISE_RETURN_IF_ERROR(check_own_name(config, members));
+  MORTISE_RETURN_IF_ERROR(check_duplicates(members));
+  return as_list(std::move(members));
 }
 
 }  // namespace mortise::config

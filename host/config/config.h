@@ -22,6 +22,7 @@
 
 #include "host/base/status.h"
 #include "host/config/url.h"
+#include "host/config/url_match.h"
 
 namespace mortise::config {
 
@@ -67,7 +68,7 @@ struct Config {
   // Cluster
   std::vector<Url> initial_advertise_peer_urls;
   std::vector<Url> advertise_client_urls;
-  std::string initial_cluster;  // name=url,...; read by verify_bootstrap().
+  std::string initial_cluster;  // name=url,...; see founding_members().
   std::string initial_cluster_state;
   std::string initial_cluster_token;
   bool strict_reconfig_check = true;
@@ -147,10 +148,19 @@ struct ParseInput {
 
 ParseOutcome parse(const ParseInput& input);
 
-// What etcd checks before it makes a new cluster, and only then, since a member that has data
-// ignores these options: --initial-cluster is well-formed, names this member and fits
-// --initial-advertise-peer-urls.
-Status verify_bootstrap(const Config& config);
+// A member as --initial-cluster names it; its URLs are sorted.
+struct InitialMember {
+  std::string name;
+  std::vector<Url> urls;
+};
+
+// The members of a new cluster, by name. What etcd checks before it makes one, and only then, since
+// a member that has data ignores these options: --initial-cluster is well-formed, has no URL twice,
+// names this member and fits --initial-advertise-peer-urls.
+Result<std::vector<InitialMember>> founding_members(const Config& config,
+                                                    const ResolveHost& resolve);
+// The same for a member that joins a cluster, which knows the member's URLs already.
+Result<std::vector<InitialMember>> members_to_join(const Config& config);
 
 // Where to look for a plugin that is given by name, in order.
 std::vector<std::string> plugin_search_path(const Config& config,

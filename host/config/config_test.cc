@@ -195,7 +195,7 @@ TEST(Defaults, Config) {
   EXPECT_EQ(field(find_line(outcome, "'data-dir' was empty; using default"), "data-dir"),
             "default.etcd");
   EXPECT_NE(find_line(outcome, "Running: "), nullptr);
-  EXPECT_TRUE(verify_bootstrap(config).ok());
+  EXPECT_TRUE(founding_members(config, nullptr).ok());
 }
 
 TEST(Defaults, EveryDefaultGivenExplicitlyIsAccepted) {
@@ -503,7 +503,6 @@ TEST(NotYet, EveryOptionIsRefusedByName) {
 }
 
 TEST(NotYet, Values) {
-  const std::string kOne = "a cluster of several members is not supported in this version";
   const struct {
     Strings flags;
     std::string error;
@@ -515,11 +514,6 @@ TEST(NotYet, Values) {
       {{"--listen-peer-urls=https://localhost:1"},
        "--listen-peer-urls=https://localhost:1 is not supported yet: TLS is not served in this "
        "version"},
-      {{"--initial-cluster=a=http://h:1,b=http://h:2", "--name=a"},
-       "--initial-cluster=a=http://h:1,b=http://h:2 is not supported yet: " + kOne},
-      {{"--initial-cluster-state=existing"},
-       "--initial-cluster-state=existing is not supported yet: " + kOne},
-      {{"--raft-write-timeout=6s"}, "--raft-write-timeout=6s is not supported yet: " + kOne},
       {{"--feature-gates=CompactHashCheck=true"},
        "--feature-gates=CompactHashCheck=true is not supported yet: the gate has no effect in this "
        "version"},
@@ -617,6 +611,12 @@ TEST(Plugins, Transports) {
 
 // --- bootstrap ---
 
+Result<std::string> resolve_for_test(const std::string& host) {
+  if (host == "one.example") return std::string("10.0.0.1");
+  if (host == "six.example") return std::string("fd00::1");
+  return invalid("lookup " + host + ": no such host");
+}
+
 TEST(Bootstrap, Checks) {
   const struct {
     Strings flags;
@@ -626,23 +626,63 @@ TEST(Bootstrap, Checks) {
        "couldn't find local name \"a\" in the initial cluster configuration"},
       {{"--initial-cluster=default=http://localhost:1"},
        "--initial-cluster has default=http://localhost:1 but missing from "
-       "--initial-advertise-peer-urls=http://localhost:2380"},
+       "--initial-advertise-peer-urls=http://localhost:2380 (resolved urls: "
+       "\"http://localhost:2380\" != \"http://localhost:1\")"},
       {{"--initial-advertise-peer-urls=http://localhost:2380,http://localhost:1"},
        "--initial-advertise-peer-urls has http://localhost:1 but missing from "
-       "--initial-cluster=default=http://localhost:2380"},
+       "--initial-cluster=default=http://localhost:1,default=http://localhost:2380"},
+      {{"--initial-cluster=default=http://localhost:1,default=http://localhost:2380"},
+       "--initial-cluster has default=http://localhost:1 but missing from "
+       "--initial-advertise-peer-urls=http://localhost:2380 (len([\"http://localhost:2380\"]) != "
+       "len([\"http://localhost:1\" \"http://localhost:2380\"]))"},
       {{"--initial-cluster=default=nonsense"},
        "error setting up initial cluster: URL scheme must be http, https, unix, or unixs: "
        "nonsense"},
-      {{"--initial-cluster=default=http://localhost:2380,default=http://localhost:2380"},
-       "initial cluster default=http://localhost:2380,default=http://localhost:2380 has duplicate "
-       "url"},
-      {{"--initial-cluster=default=http://127.0.0.1:2380"}, ""},
+      {{"--initial-cluster=default=http://localhost:2380,x=http://localhost:2380"},
+       "initial cluster default=http://localhost:2380,x=http://localhost:2380 has duplicate url"},
+      // As in etcd, localhost is not looked up.
+      {{"--initial-cluster=default=http://127.0.0.1:2380"},
+       "--initial-cluster has default=http://127.0.0.1:2380 but missing from "
+       "--initial-advertise-peer-urls=http://localhost:2380 (resolved urls: "
+       "\"http://localhost:2380\" != \"http://127.0.0.1:2380\")"},
+      {{"--initial-cluster=default=http://one.example:1",
+        "--initial-advertise-peer-urls=http://10.0.0.1:1"},
+       ""},
+      {{"--initial-cluster=default=http://six.example:1",
+        "--initial-advertise-peer-urls=http://[fd00:0::1]:1"},
+       ""},
+      {{"--initial-cluster=default=http://none.example:1",
+        "--initial-advertise-peer-urls=http://10.0.0.1:1"},
+       "--initial-cluster has default=http://none.example:1 but missing from "
+       "--initial-advertise-peer-urls=http://10.0.0.1:1 (failed to resolve "
+       "\"http://none.example:1\" (lookup none.example: no such host))"},
   };
   for (const auto& test : kTests) {
     const ParseOutcome outcome = run(test.flags);
     ASSERT_EQ(outcome.action, Action::kRun) << verify_error(outcome);
-    EXPECT_EQ(verify_bootstrap(outcome.config).message(), test.error);
+    EXPECT_EQ(founding_members(outcome.config, resolve_for_test).status().message(), test.error);
   }
+}
+
+TEST(Bootstrap, Members) {
+  const Strings flags = {"--name=b", "--initial-cluster=c=http://h:3,b=http://h:2,b=http://h:1",
+                         "--initial-advertise-peer-urls=http://h:1,http://h:2"};
+  auto members = founding_members(run(flags).config, nullptr);
+  ASSERT_TRUE(members.ok()) << members.status().message();
+  ASSERT_EQ(members->size(), 2u);
+  EXPECT_EQ((*members)[0].name, "b");
+  EXPECT_EQ(url_texts((*members)[0].urls), (Strings{"http://h:1", "http://h:2"}));
+  EXPECT_EQ(url_texts((*members)[1].urls), Strings{"http://h:3"});
+}
+
+// Who joins has announced its URLs before.
+TEST(Bootstrap, JoiningIgnoresWhatIsAdvertised) {
+  Strings flags = {"--initial-cluster-state=existing",
+                   "--initial-cluster=default=http://localhost:1,x=http://localhost:2"};
+  EXPECT_TRUE(members_to_join(run(flags).config).ok());
+  flags.push_back("--name=y");
+  EXPECT_EQ(members_to_join(run(flags).config).status().message(),
+            "couldn't find local name \"y\" in the initial cluster configuration");
 }
 
 TEST(Version, Text) {

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <set>
 
 #include "host/config/feature_gates.h"
 #include "host/config/go_syntax.h"
@@ -23,15 +22,6 @@ void refuse(const Values& values, std::string_view name, const std::string& valu
                     " is not supported yet: " + std::string(reason));
 }
 
-// The names in name=url,name=url.
-std::set<std::string> member_names(const std::string& initial_cluster) {
-  std::set<std::string> names;
-  for (const std::string& member : split(initial_cluster, ',')) {
-    if (!member.empty()) names.insert(member.substr(0, member.find('=')));
-  }
-  return names;
-}
-
 void refuse_values(const Values& values, StringList& refused) {
   for (const auto* name : {"listen-client-urls", "listen-peer-urls"}) {
     for (const Url& url : values.get<UrlList>(name)) {
@@ -43,20 +33,6 @@ void refuse_values(const Values& values, StringList& refused) {
   for (const std::string& gate : unsupported_feature_gates(gates)) {
     refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",
            refused);
-  }
-  constexpr std::string_view kOneMember =
-      "a cluster of several members is not supported in this version";
-  for (const auto* name : {"raft-read-timeout", "raft-write-timeout"}) {
-    const auto timeout = values.get<std::chrono::nanoseconds>(name);
-    if (timeout > std::chrono::seconds(5)) {
-      refuse(values, name, format_duration(timeout), kOneMember, refused);
-    }
-  }
-  const std::string& cluster = values.text("initial-cluster");
-  if (member_names(cluster).size() > 1)
-    refuse(values, "initial-cluster", cluster, kOneMember, refused);
-  if (values.text("initial-cluster-state") == "existing") {
-    refuse(values, "initial-cluster-state", "existing", kOneMember, refused);
   }
   const auto& outputs = values.get<StringList>("log-outputs");
   if (std::find(outputs.begin(), outputs.end(), "systemd/journal") != outputs.end()) {

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <ifaddrs.h>
 #include <net/if.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 #include <fstream>
 #include <memory>
 #include <sstream>
+#include <thread>
 
 #include "host/config/go_syntax.h"
 
@@ -132,6 +134,29 @@ Result<std::string> default_host() {
   if (address.empty()) address = address_of(v6, AF_INET6);
   if (address.empty()) return not_found("could not find default host");
   return address;
+}
+
+Result<std::string> resolve_host(const std::string& host,
+                                 std::chrono::steady_clock::time_point until) {
+  addrinfo hints{};
+  hints.ai_socktype = SOCK_STREAM;
+  for (;;) {
+    addrinfo* raw = nullptr;
+    const int code = getaddrinfo(host.c_str(), nullptr, &hints, &raw);
+    if (code == 0) {
+      const std::unique_ptr<addrinfo, void (*)(addrinfo*)> all(raw, freeaddrinfo);
+      char text[NI_MAXHOST];
+      if (getnameinfo(raw->ai_addr, raw->ai_addrlen, text, sizeof text, nullptr, 0,
+                      NI_NUMERICHOST) == 0) {
+        return std::string(text);
+      }
+    }
+    constexpr std::chrono::seconds kPause(1);
+    if (std::chrono::steady_clock::now() + kPause > until) {
+      return invalid("lookup " + host + ": " + gai_strerror(code));
+    }
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 }  // namespace mortise::config

@@ -2,6 +2,7 @@
 // main() once, before any thread is started.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -18,5 +19,9 @@ Result<std::string> read_file(const std::string& path);
 
 // An address of the interface that holds the default route; IPv4 before IPv6.
 Result<std::string> default_host();
+
+// An address of a host, as text; asks each second again until there is one or `until` has passed.
+Result<std::string> resolve_host(const std::string& host,
+                                 std::chrono::steady_clock::time_point until);
 
 }  // namespace mortise::config

@@ -20,6 +20,7 @@
 #include "host/lock/keeper.h"
 #include "host/server/apply_loop.h"
 #include "host/server/auto_compaction.h"
+#include "host/server/bootstrap.h"
 #include "host/server/compaction.h"
 #include "host/server/data_dir.h"
 #include "host/server/listener.h"
@@ -91,24 +92,20 @@ class Server : public api::Node {
     bool started = false;
     bool drained = false;
   };
-  struct Identity {
-    uint64_t cluster_id = 0;
-    uint64_t member_id = 0;
-  };
 
   // startup.cc
   Status load_plugins();
   std::unique_ptr<loader::HostObject> host_object(const std::string& plugin_name);
   Status open_store();
   Status open_log();
-  Result<Identity> find_identity(bool* is_new);
-  Status write_identity(const Identity& identity);
-  Status bootstrap_log(wal::Wal* wal, const Identity& identity);
-  Result<wal::Recovered> recover_log(const Identity& identity, uint64_t applied,
+  Result<Beginning> find_beginning();
+  Status write_identity(const Beginning& beginning);
+  std::vector<membership::Member> founders(const Beginning& beginning);
+  Result<wal::Recovered> recover_log(const Beginning& beginning, uint64_t applied,
                                      std::vector<raft::EntryRef>* entries);
-  RaftNodeOptions raft_options(const Identity& identity, uint64_t applied);
+  RaftNodeOptions raft_options(const Beginning& beginning, uint64_t applied);
   void role_changed(const raft::SoftState& state, uint64_t term);
-  Status make_raft(const Identity& identity);
+  Status make_raft(const Beginning& beginning);
 
   // wiring.cc
   Status make_hub();

@@ -3,7 +3,7 @@
 
 #include <random>
 
-#include "host/raft/membership_codec.h"
+#include "host/config/process.h"
 #include "host/server/server.h"
 
 namespace mortise::server {
@@ -38,6 +38,12 @@ std::string identity_row(uint64_t cluster_id, uint64_t member_id) {
   mvcc::put_u64_be(row.data(), cluster_id);
   mvcc::put_u64_be(row.data() + 8, member_id);
   return row;
+}
+
+// As long as etcd asks the DNS.
+config::ResolveHost resolver() {
+  auto until = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  return [until](const std::string& host) { return config::resolve_host(host, until); };
 }
 
 Level server_level(mortise_log_level level) {
@@ -111,38 +117,36 @@ Status Server::open_store() {
   return Status();
 }
 
-Result<Server::Identity> Server::find_identity(bool* is_new) {
+Result<Beginning> Server::find_beginning() {
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   bool in_store;
   std::string_view row;
   MORTISE_RETURN_IF_ERROR(reader.get(store::kMeta, membership::kIdentityKey, &in_store, &row));
   if (in_store && row.size() != 16) return corruption("the store's identity row has a wrong size");
   auto log = wal::Wal::inspect(data_dir_->wal_path());
-  *is_new = !log.ok() && log.status().code() == StatusCode::kNotFound;
-  if (!log.ok() && !*is_new) return log.status();
+  bool is_new = !log.ok() && log.status().code() == StatusCode::kNotFound;
+  if (!log.ok() && !is_new) return log.status();
   uint64_t applied = 0, term = 0;
   MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &term));
-  if (*is_new) {
+  if (is_new) {
     if (applied > 0) {
       return corruption("the store holds data up to log index " + std::to_string(applied) +
                         " but there is no log in " + data_dir_->wal_path());
     }
-    MORTISE_RETURN_IF_ERROR(config::verify_bootstrap(config_));
-    Identity identity;
-    identity.member_id = membership::bootstrap_member_id(
-        config::url_texts(config_.initial_advertise_peer_urls), config_.initial_cluster_token);
-    identity.cluster_id = membership::bootstrap_cluster_id({identity.member_id});
-    return identity;
+    return found_cluster(config_, resolver());
   }
   if (in_store && row != identity_row(log->cluster_id, log->member_id)) {
     return corruption("the store in " + data_dir_->store_path() + " and the log in " +
                       data_dir_->wal_path() + " belong to different members");
   }
-  return Identity{log->cluster_id, log->member_id};
+  Beginning beginning;
+  beginning.cluster_id = log->cluster_id;
+  beginning.member_id = log->member_id;
+  return beginning;
 }
 
-Status Server::write_identity(const Identity& identity) {
-  std::string row = identity_row(identity.cluster_id, identity.member_id);
+Status Server::write_identity(const Beginning& beginning) {
+  std::string row = identity_row(beginning.cluster_id, beginning.member_id);
   store::WriteBatch batch;
   batch.put(store::kMeta, membership::kIdentityKey, row);
   uint64_t index = 0, term = 0;
@@ -150,39 +154,32 @@ Status Server::write_identity(const Identity& identity) {
   return store_->commit(batch, index, term, /*sync=*/true);
 }
 
-// A founding member's log begins with the entry that makes it a member, already committed.
-Status Server::bootstrap_log(wal::Wal* wal, const Identity& identity) {
-  membership::ChangeContext context;
-  context.member.id = identity.member_id;
-  context.member.name = config_.name;
-  context.member.peer_urls = config::url_texts(config_.initial_advertise_peer_urls);
-  raft::MembershipChange change;
-  change.changes = {{raft::ChangeType::kAddNode, identity.member_id}};
-  change.context = membership::encode_change_context(context);
-  std::string data = raft::encode_membership(change);
-  wal::BatchBuffer batch;
-  batch.add_entry({1, 1, static_cast<uint8_t>(raft::EntryType::kConfChange), data});
-  batch.set_hard_state({1, 0, 1});
-  return wal->append(batch);
-}
-
 Status Server::open_log() {
-  bool is_new = false;
-  MORTISE_ASSIGN_OR_RETURN(auto identity, find_identity(&is_new));
-  log_start(is_new);
-  if (is_new) MORTISE_RETURN_IF_ERROR(write_identity(identity));
-  cluster_ = std::make_unique<membership::Cluster>(identity.cluster_id, identity.member_id);
-  return make_raft(identity);
+  MORTISE_ASSIGN_OR_RETURN(auto beginning, find_beginning());
+  log_start(beginning.is_new);
+  if (beginning.is_new) MORTISE_RETURN_IF_ERROR(write_identity(beginning));
+  cluster_ = std::make_unique<membership::Cluster>(beginning.cluster_id, beginning.member_id);
+  return make_raft(beginning);
 }
 
-// Opens the log and hands out the entries above what the store holds; a new log gets its first
-// entry.
-Result<wal::Recovered> Server::recover_log(const Identity& identity, uint64_t applied,
+// Whether a log without any entry is a founder's that was killed before it wrote its first ones,
+// and with whom it founds the cluster.
+std::vector<membership::Member> Server::founders(const Beginning& beginning) {
+  if (beginning.is_new) return beginning.founders;
+  auto again = found_cluster(config_, resolver());
+  bool same = again.ok() && again->cluster_id == beginning.cluster_id &&
+              again->member_id == beginning.member_id;
+  return same ? again->founders : std::vector<membership::Member>();
+}
+
+// Opens the log and hands out the entries above what the store holds; a founder's new log gets its
+// first ones.
+Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t applied,
                                            std::vector<raft::EntryRef>* entries) {
   wal::Options options;
   options.dir = data_dir_->wal_path();
-  options.cluster_id = identity.cluster_id;
-  options.member_id = identity.member_id;
+  options.cluster_id = beginning.cluster_id;
+  options.member_id = beginning.member_id;
   options.first_index = applied + 1;
   options.unsafe_no_fsync = config_.unsafe_no_fsync;
   LogSink sink(applied);
@@ -194,8 +191,10 @@ Result<wal::Recovered> Server::recover_log(const Identity& identity, uint64_t ap
   }
   bool has_entries = recovered.first_index <= recovered.last_index;
   if (!has_entries && applied == 0) {
-    // New, or killed before its first entry was written.
-    MORTISE_RETURN_IF_ERROR(bootstrap_log(wal_.get(), identity));
+    std::vector<membership::Member> members;
+    if (!recovered.hard_state) members = founders(beginning);
+    if (members.empty()) return recovered;
+    MORTISE_RETURN_IF_ERROR(write_founding_entries(wal_.get(), members));
     wal_.reset();
     sink = LogSink(0);
     MORTISE_ASSIGN_OR_RETURN(wal_, wal::Wal::open(options, sink));
@@ -210,15 +209,15 @@ Result<wal::Recovered> Server::recover_log(const Identity& identity, uint64_t ap
   return recovered;
 }
 
-RaftNodeOptions Server::raft_options(const Identity& identity, uint64_t applied) {
+RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applied) {
   RaftNodeOptions node;
-  node.core.id = identity.member_id;
+  node.core.id = beginning.member_id;
   node.core.applied = applied;
   node.core.election_ticks = static_cast<uint32_t>(config_.election_ticks);
   node.core.pre_vote = config_.pre_vote;
   node.core.uncommitted_bytes_max = kUncommittedBytesMax;
   node.tick = config_.heartbeat_interval;
-  node.seed = identity.member_id ^ std::random_device{}();
+  node.seed = beginning.member_id ^ std::random_device{}();
   node.catchup_entries = config_.snapshot_catchup_entries;
   node.on_committed = [this](std::vector<raft::EntryRef> entries) {
     apply_loop_->enqueue(std::move(entries));
@@ -252,11 +251,11 @@ void Server::role_changed(const raft::SoftState& state, uint64_t term) {
   }
 }
 
-Status Server::make_raft(const Identity& identity) {
+Status Server::make_raft(const Beginning& beginning) {
   uint64_t applied = 0, applied_term = 0;
   MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &applied_term));
   std::vector<raft::EntryRef> entries;
-  MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(identity, applied, &entries));
+  MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(beginning, applied, &entries));
 
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_ASSIGN_OR_RETURN(auto conf_state, apply::read_conf_state(reader));
@@ -273,9 +272,9 @@ Status Server::make_raft(const Identity& identity) {
   memory->set_hard_state(hard_state);
   memory->set_conf_state(conf_state);
   MORTISE_ASSIGN_OR_RETURN(raft_,
-                           RaftNode::create(raft_options(identity, applied), std::move(memory)));
-  log_->info("starting local member", {{"local-member-id", membership::hex_id(identity.member_id)},
-                                       {"cluster-id", membership::hex_id(identity.cluster_id)}});
+                           RaftNode::create(raft_options(beginning, applied), std::move(memory)));
+  log_->info("starting local member", {{"local-member-id", membership::hex_id(beginning.member_id)},
+                                       {"cluster-id", membership::hex_id(beginning.cluster_id)}});
   return Status();
 }
 
