@@ -30,6 +30,12 @@ using LogValue = std::variant<std::string, int64_t, std::vector<std::string>,
 using LogField = std::pair<std::string, LogValue>;
 using LogFields = std::vector<LogField>;
 
+// The store's size as a user sees it, and the quota too.
+struct StoreFigures {
+  int64_t bytes = 0;
+  int64_t in_use = 0;  // Of these, what reclaiming would not give back.
+};
+
 // The server as the handlers see it.
 class Node {
  public:
@@ -62,6 +68,7 @@ class Node {
   virtual int64_t new_lease_id() = 0;
   // Would `cost` bytes more stay within the quota? Raises the NOSPACE alarm if not.
   virtual bool has_space(int64_t cost) = 0;
+  virtual StoreFigures store_figures() = 0;
   virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client) = 0;
   virtual void log(std::string_view level, std::string_view message,
                    const std::vector<LogField>& fields) = 0;

@@ -22,6 +22,7 @@ class FakeNode : public Node {
   uint64_t applied_index() const override { unused(); }
   int64_t new_lease_id() override { unused(); }
   bool has_space(int64_t) override { unused(); }
+  StoreFigures store_figures() override { unused(); }
   rpc::ServerStream* open_watch(const rpc::ClientStream&) override { unused(); }
   void log(std::string_view, std::string_view, const std::vector<LogField>&) override {}
 

@@ -69,13 +69,12 @@ void maintenance_alarm(Call call) {
 
 void maintenance_status(Call call) {
   const Context& context = call.context();
-  const Node& node = *context.node;
-  auto size = context.store->size();
-  if (!size.ok()) return call.fail(size.status());
+  Node& node = *context.node;
+  StoreFigures size = node.store_figures();
   etcdserverpb::StatusResponse response;
   response.set_version(std::string(kServerVersion));
-  response.set_dbsize(static_cast<int64_t>(size->allocated_bytes));
-  response.set_dbsizeinuse(static_cast<int64_t>(size->in_use_bytes));
+  response.set_dbsize(size.bytes);
+  response.set_dbsizeinuse(size.in_use);
   response.set_dbsizequota(context.limits.quota_bytes);
   response.set_leader(node.leader());
   response.set_raftindex(node.committed_index());

@@ -99,7 +99,7 @@ void Server::update_cluster_version() {
 
 void Server::refresh_store_size() {
   auto size = store_->size();
-  if (size.ok()) store_bytes_ = static_cast<int64_t>(size->allocated_bytes);
+  if (size.ok()) store_size_.refresh(*size);
   if (!alarms_.is_active(apply::kAlarmNoSpace)) no_space_proposed_ = false;
 }
 

@@ -250,27 +250,26 @@ int64_t Server::new_lease_id() {
   return id;
 }
 
-// What is on disk, and what will be; an empty store counts as much as etcd's does.
-int64_t Server::quota_bytes_used() const {
-  int64_t on_disk = store_bytes_.load(std::memory_order_relaxed) - kEmptyStoreBytesMax;
-  return kEmptyStoreQuotaBytes + std::max<int64_t>(on_disk, 0) +
-         std::min(unflushed_bytes_.load(std::memory_order_relaxed), kUnflushedBytesMax);
+api::StoreFigures Server::store_figures() {
+  refresh_store_size();
+  StoreSize::Figures figures = store_size_.figures();
+  return {figures.bytes, figures.in_use};
 }
 
 Result<uint64_t> Server::sync_store() {
-  int64_t unflushed = unflushed_bytes_.load(std::memory_order_relaxed);
+  int64_t unflushed = store_size_.unflushed();
   auto index = store_->sync();
   if (!index.ok()) return index;
-  unflushed_bytes_.fetch_sub(unflushed, std::memory_order_relaxed);
+  store_size_.synced(unflushed);
   refresh_store_size();
   return index;
 }
 
 bool Server::has_space(int64_t cost) {
   int64_t quota = context_->limits.quota_bytes;
-  if (quota_bytes_used() + cost < quota) return true;
+  if (store_size_.figures().bytes + cost < quota) return true;
   refresh_store_size();
-  if (quota_bytes_used() + cost < quota) return true;
+  if (store_size_.figures().bytes + cost < quota) return true;
   if (!no_space_proposed_.exchange(true)) {
     std::string alarm;
     wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE

@@ -26,6 +26,7 @@
 #include "host/server/listener.h"
 #include "host/server/log.h"
 #include "host/server/raft_node.h"
+#include "host/server/store_size.h"
 #include "host/server/task_threads.h"
 #include "host/watch/hub.h"
 
@@ -34,15 +35,8 @@ namespace mortise::server {
 // How long a request may take from being accepted to being applied: 5 s and two election timeouts.
 std::chrono::milliseconds request_timeout(const config::Config& config);
 
-// More than this a backend does not keep in memory, so more is not counted twice against the quota.
-constexpr int64_t kUnflushedBytesMax = 64 << 20;
 // Ranges over much of the store, and hashes, that run at once.
 constexpr size_t kLongReadThreads = 2;
-
-// A quota is for data: so much the files of an empty store may take on any backend, and for so much
-// they are counted, which is what etcd's take.
-constexpr int64_t kEmptyStoreBytesMax = 128 << 10;
-constexpr int64_t kEmptyStoreQuotaBytes = 20 << 10;
 
 class Server : public api::Node {
  public:
@@ -77,6 +71,7 @@ class Server : public api::Node {
   uint64_t applied_index() const override { return applied_index_.load(std::memory_order_acquire); }
   int64_t new_lease_id() override;
   bool has_space(int64_t cost) override;
+  api::StoreFigures store_figures() override;
   rpc::ServerStream* open_watch(const rpc::ClientStream& client) override {
     return hub_->open_stream(client);
   }
@@ -135,7 +130,6 @@ class Server : public api::Node {
   void refresh_store_size();
   void maybe_release_log();
 
-  int64_t quota_bytes_used() const;
   Result<uint64_t> sync_store();
   uint64_t next_request_id() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
   void fail(std::string_view what, const Status& status);
@@ -180,8 +174,7 @@ class Server : public api::Node {
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> next_request_id_{0};
-  std::atomic<int64_t> store_bytes_{0};      // On disk, as of the last look.
-  std::atomic<int64_t> unflushed_bytes_{0};  // Written since the store was last synced.
+  StoreSize store_size_;
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
   std::atomic<uint32_t> open_snapshots_{0};

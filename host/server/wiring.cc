@@ -71,8 +71,7 @@ apply::Hooks Server::apply_hooks() {
     applied_index_.store(applied, std::memory_order_release);
   };
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
-    unflushed_bytes_.fetch_add(static_cast<int64_t>(batch->arena->bytes_used()),
-                               std::memory_order_relaxed);
+    store_size_.written(static_cast<int64_t>(batch->arena->bytes_used()));
     keeper_->publish(batch);
     hub_->publish(std::move(batch));
   };
@@ -90,7 +89,7 @@ apply::Hooks Server::apply_hooks() {
                                            {"response", ""},
                                            {"error", result.rpc.message()}});
   };
-  hooks.over_quota = [this] { return quota_bytes_used() >= context_->limits.quota_bytes; };
+  hooks.over_quota = [this] { return store_size_.figures().bytes >= context_->limits.quota_bytes; };
   hooks.wants_prev = [this] { return hub_->wants_prev(); };
   hooks.compact = [this](int64_t revision) {
     hub_->compacted(revision);
@@ -135,12 +134,11 @@ void Server::make_compaction() {
                   {"took", duration_text(finished.took)},
                   {"number-of-keys-compacted", finished.versions},
                   {"hash", static_cast<uint64_t>(finished.hash.hash)}};
-    if (auto size = store_->size(); size.ok()) {
-      fields.emplace_back("current-db-size-bytes", size->allocated_bytes);
-      fields.emplace_back("current-db-size", bytes_text(size->allocated_bytes));
-      fields.emplace_back("current-db-size-in-use-bytes", size->in_use_bytes);
-      fields.emplace_back("current-db-size-in-use", bytes_text(size->in_use_bytes));
-    }
+    api::StoreFigures size = store_figures();
+    fields.emplace_back("current-db-size-bytes", size.bytes);
+    fields.emplace_back("current-db-size", bytes_text(static_cast<uint64_t>(size.bytes)));
+    fields.emplace_back("current-db-size-in-use-bytes", size.in_use);
+    fields.emplace_back("current-db-size-in-use", bytes_text(static_cast<uint64_t>(size.in_use)));
     log_->info("finished scheduled compaction", fields);
     if (!finished.is_hashed) {
       log_->info("previous compaction was interrupted, skip storing compaction hash value");
