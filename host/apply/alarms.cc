@@ -11,6 +11,17 @@ std::string encode_alarm(const Alarm& alarm) {
   return out;
 }
 
+bool decode_alarm(std::string_view bytes, Alarm* alarm) {
+  *alarm = Alarm();
+  wire::FieldReader reader(bytes);
+  wire::Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) alarm->member_id = f.varint;
+    if (f.is_varint(2)) alarm->type = static_cast<int32_t>(f.varint);
+  }
+  return !reader.failed();
+}
+
 Status Alarms::load(const store::Reader& reader) {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader.cursor(store::kAlarms));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
@@ -19,13 +30,7 @@ Status Alarms::load(const store::Reader& reader) {
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
     Alarm alarm;
-    wire::FieldReader reader_of(row);
-    wire::Field f;
-    while (reader_of.next(&f)) {
-      if (f.is_varint(1)) alarm.member_id = f.varint;
-      if (f.is_varint(2)) alarm.type = static_cast<int32_t>(f.varint);
-    }
-    if (reader_of.failed()) return corruption("a stored alarm is malformed");
+    if (!decode_alarm(row, &alarm)) return corruption("a stored alarm is malformed");
     alarms_.insert(alarm);
   }
   update_active();

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/base/status.h"
@@ -23,6 +24,7 @@ struct Alarm {
 
 // etcdserverpb.AlarmMember; also the name of the alarm's row.
 std::string encode_alarm(const Alarm& alarm);
+bool decode_alarm(std::string_view bytes, Alarm* alarm);
 
 class Alarms {
  public:

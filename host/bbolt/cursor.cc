@@ -42,6 +42,11 @@ bool Cursor::next(Row* row) {
   return false;
 }
 
+std::optional<uint64_t> Cursor::offset_of(std::string_view value) const {
+  if (path_.empty() || !path_.back().offset) return std::nullopt;
+  return *path_.back().offset + static_cast<uint64_t>(value.data() - path_.back().bytes);
+}
+
 // Keys of the page are at or above `lower` and below `upper`.
 Status Cursor::enter(uint64_t id, std::string_view lower, std::string_view upper) {
   if (path_.size() == kDepthMax) return page_error(id, "lies too deep");
@@ -52,6 +57,8 @@ Status Cursor::enter(uint64_t id, std::string_view lower, std::string_view upper
   MORTISE_RETURN_IF_ERROR(reached_->add(id, header.overflow));
   Level& level = path_.emplace_back();
   MORTISE_ASSIGN_OR_RETURN(std::string_view bytes, file_->run(header, &level.copy));
+  level.offset = id * file_->page_bytes();
+  level.bytes = bytes.data();
   auto page =
       header.flags == kLeaf ? PageView::parse_leaf(bytes, id) : PageView::parse_branch(bytes, id);
   if (!page.ok()) return page.status();

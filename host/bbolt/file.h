@@ -14,6 +14,7 @@
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,10 +53,15 @@ class Cursor {
   // False at the end or on failure; status() tells which.
   bool next(Row* row);
   const Status& status() const { return status_; }
+  // Where the value of the row that next() has just given stands in the source. Nothing for the
+  // rows of a small bucket, which is itself a value.
+  std::optional<uint64_t> offset_of(std::string_view value) const;
 
  private:
   friend class File;
   struct Level {
+    std::optional<uint64_t> offset;  // Of the page in the source.
+    const char* bytes = nullptr;
     std::string copy;
     PageView page;
     size_t at = 0;           // The element that comes next.

@@ -9,17 +9,17 @@
 namespace mortise::testing {
 namespace {
 
-const mortise_backend_v1* memory_backend() {
+const mortise_backend_v1* backend_named(const std::string& name) {
   const char* build = std::getenv("MORTISE_BUILD_DIR");
   MORTISE_CHECK(build != nullptr, "MORTISE_BUILD_DIR is not set");
-  auto plugin = loader::load("memory", {std::string(build) + "/plugins"}, "backend_");
+  auto plugin = loader::load(name, {std::string(build) + "/plugins"}, "backend_");
   MORTISE_CHECK(plugin.ok(), plugin.status().message());
   return loader::backend(**plugin).value();
 }
 
 }  // namespace
 
-TestStore::TestStore() {
+TestStore::TestStore(const std::string& backend) : table_(backend_named(backend)) {
   std::string pattern = (std::filesystem::temp_directory_path() / "mortise-store-XXXXXX").string();
   MORTISE_CHECK(mkdtemp(pattern.data()) != nullptr, "no temporary directory");
   directory_ = pattern;
@@ -33,7 +33,7 @@ TestStore::~TestStore() {
 }
 
 void TestStore::open() {
-  store_ = store::Store::open(memory_backend(), host_.get(), directory_, "{}").value();
+  store_ = store::Store::open(table_, host_.get(), directory_, "{}").value();
 }
 
 void TestStore::reopen() {

@@ -16,7 +16,8 @@ using Rows = std::map<std::string, std::string>;
 
 class TestStore {
  public:
-  TestStore();
+  // "memory", or another backend of the build.
+  explicit TestStore(const std::string& backend = "memory");
   ~TestStore();
   TestStore(const TestStore&) = delete;
   TestStore& operator=(const TestStore&) = delete;
@@ -31,6 +32,7 @@ class TestStore {
 
  private:
   void open();
+  const mortise_backend_v1* table_;
   std::string directory_;
   loader::HostObject host_{loader::HostOptions{}};
   std::unique_ptr<store::Store> store_;

@@ -1,6 +1,7 @@
 #include "host/snapshot/etcd_rows.h"
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "host/apply/applier.h"
@@ -74,18 +75,32 @@ Status EtcdRows::load(const store::Reader* reader, const Position& position,
   return Status();
 }
 
-// Nobody writes users and roles yet; what they would look like is the auth plugin's.
+std::string auth_row(std::string_view bucket, std::string_view key) {
+  std::string row(bucket);
+  row.push_back('\0');
+  return row.append(key);
+}
+
+std::string first_auth_revision() { return u64_be(1); }
+
 Status EtcdRows::add_auth() {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader_->cursor(store::kAuth));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
-  std::string_view key, value;
-  if (cursor.next(&key, &value)) {
-    return Status(StatusCode::kInvalid, "a snapshot cannot hold the rows of an auth plugin");
+  std::map<std::string_view, Bucket> buckets;
+  for (std::string_view name : kAuthBuckets) buckets[name].name = name;
+  std::string_view row, value;
+  bool any = false;
+  for (; cursor.next(&row, &value); any = true) {
+    size_t end = row.find('\0');
+    auto bucket = buckets.find(row.substr(0, end));
+    if (end == std::string_view::npos || bucket == buckets.end()) {
+      return corruption("a stored row of users and roles is malformed");
+    }
+    bucket->second.rows.emplace_back(row.substr(end + 1), value);
   }
   MORTISE_RETURN_IF_ERROR(cursor.status());
-  buckets_.push_back({.name = "auth", .rows = {{"authRevision", u64_be(1)}}});
-  buckets_.push_back({.name = "authUsers"});
-  buckets_.push_back({.name = "authRoles"});
+  if (!any) buckets["auth"].rows.emplace_back("authRevision", first_auth_revision());
+  for (auto& [name, bucket] : buckets) buckets_.push_back(std::move(bucket));
   return Status();
 }
 

@@ -21,6 +21,12 @@ struct Position {
   uint64_t term = 0;
 };
 
+// Users and roles: etcd's buckets, whose rows stand in keyspace 8 under "bucket, 00, key".
+constexpr std::string_view kAuthBuckets[] = {"auth", "authRoles", "authUsers"};
+std::string auth_row(std::string_view bucket, std::string_view key);
+// Of a store without users and roles.
+std::string first_auth_revision();
+
 class EtcdRows : public bbolt::RowSource {
  public:
   // Reads the small buckets; comes first. `reader` outlives the rows. `storage_version` is that of

@@ -160,11 +160,19 @@ TEST_F(SnapshotTest, ShowsTheMomentOfItsOpening) {
   EXPECT_EQ(got["meta"]["consistent_index"], u64(2));
 }
 
-TEST_F(SnapshotTest, RowsOfAnAuthPluginAreRefused) {
-  put(store::kAuth, "user", "root");
+TEST_F(SnapshotTest, UsersAndRoles) {
+  put(store::kAuth, auth_row("auth", "authRevision"), u64(5));
+  put(store::kAuth, auth_row("authUsers", "root"), "a user");
   commit(2, 1);
+  Buckets got = buckets();
+  EXPECT_EQ(got["auth"], (Rows{{"authRevision", u64(5)}}));
+  EXPECT_EQ(got["authUsers"], (Rows{{"root", "a user"}}));
+  EXPECT_EQ(got["authRoles"], Rows());
+
+  put(store::kAuth, "user", "root");
+  commit(3, 1);
   EXPECT_EQ(Snapshot::open(store_.get(), "3.7.0").status().message(),
-            "a snapshot cannot hold the rows of an auth plugin");
+            "a stored row of users and roles is malformed");
 }
 
 TEST_F(SnapshotTest, DamagedRowsAreRefused) {

@@ -1,5 +1,7 @@
 #include "host/store/store.h"
 
+#include "host/base/arena.h"
+
 namespace mortise::store {
 namespace {
 
@@ -85,18 +87,78 @@ Result<Cursor> Reader::cursor(Keyspace keyspace, uint32_t flags) const {
   return Cursor(table_, handle, budget_);
 }
 
+// Keeps the present files open while a call runs.
+class Store::Use {
+ public:
+  explicit Use(const std::atomic<OpenFiles*>& current) {
+    for (;;) {
+      files_ = current.load();
+      files_->users.fetch_add(1);
+      // Whoever closes files looks at their count after others have taken their place.
+      if (current.load() == files_) return;
+      files_->users.fetch_sub(1);
+    }
+  }
+  ~Use() {
+    if (files_ != nullptr) files_->users.fetch_sub(1);
+  }
+  Use(const Use&) = delete;
+  Use& operator=(const Use&) = delete;
+  OpenFiles* operator->() const { return files_; }
+  // Somebody else ends it.
+  OpenFiles* release() { return std::exchange(files_, nullptr); }
+
+ private:
+  OpenFiles* files_;
+};
+
 Result<std::unique_ptr<Store>> Store::open(const mortise_backend_v1* table,
                                            const mortise_host* host, const std::string& path,
                                            std::string_view config_json) {
   mortise_error error = new_error();
-  mortise_backend* handle = nullptr;
-  MORTISE_RETURN_IF_ERROR(
-      plugin_status(table->store_open(host, path.c_str(), bytes(config_json), &handle, &error),
-                    error, "cannot open the store"));
-  return std::unique_ptr<Store>(new Store(table, handle));
+  auto files = std::make_unique<OpenFiles>();
+  files->table = table;
+  files->path = path;
+  MORTISE_RETURN_IF_ERROR(plugin_status(
+      table->store_open(host, path.c_str(), bytes(config_json), &files->handle, &error), error,
+      "cannot open the store"));
+  return std::unique_ptr<Store>(new Store(std::move(files)));
 }
 
-Store::~Store() { table_->store_close(handle_); }
+Store::Store(std::unique_ptr<OpenFiles> files) : current_(files.get()) {
+  files_.push_back(std::move(files));
+}
+
+Store::~Store() {
+  for (const auto& files : files_) {
+    if (files->handle != nullptr) files->table->store_close(files->handle);
+  }
+}
+
+void Store::switch_to(std::unique_ptr<Store> next) {
+  std::lock_guard lock(mutex_);
+  OpenFiles* files = next->current_.load();
+  for (auto& of_next : next->files_) files_.push_back(std::move(of_next));
+  next->files_.clear();
+  current_.store(files);
+}
+
+std::vector<std::string> Store::reap() {
+  std::vector<OpenFiles*> unused;
+  {
+    std::lock_guard lock(mutex_);
+    for (const auto& files : files_) {
+      bool in_use = files.get() == current_.load() || files->users.load() > 0;
+      if (!in_use && files->handle != nullptr) unused.push_back(files.get());
+    }
+  }
+  std::vector<std::string> closed;
+  for (OpenFiles* files : unused) {
+    files->table->store_close(std::exchange(files->handle, nullptr));
+    closed.push_back(files->path);
+  }
+  return closed;
+}
 
 Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t applied_term,
                      bool sync) {
@@ -108,42 +170,101 @@ Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t a
   request.applied_term = applied_term;
   request.ops = batch.ops().data();
   request.op_count = batch.ops().size();
-  return plugin_status(table_->commit(handle_, &request, &error), error, "backend commit");
+  Use files(current_);
+  return plugin_status(files->table->commit(files->handle, &request, &error), error,
+                       "backend commit");
 }
 
 Result<uint64_t> Store::sync() {
   mortise_error error = new_error();
   uint64_t index = 0;
+  Use files(current_);
   MORTISE_RETURN_IF_ERROR(
-      plugin_status(table_->sync(handle_, &index, &error), error, "backend sync"));
+      plugin_status(files->table->sync(files->handle, &index, &error), error, "backend sync"));
   return index;
 }
 
 Status Store::applied(uint64_t* index, uint64_t* term) {
   mortise_error error = new_error();
-  return plugin_status(table_->applied(handle_, index, term, &error), error, "backend applied");
+  Use files(current_);
+  return plugin_status(files->table->applied(files->handle, index, term, &error), error,
+                       "backend applied");
 }
 
 Result<Reader> Store::reader() const {
   mortise_error error = new_error();
   mortise_reader* handle = nullptr;
-  MORTISE_RETURN_IF_ERROR(
-      plugin_status(table_->reader_open(handle_, &handle, &error), error, "backend reader_open"));
-  return Reader(table_, handle);
+  Use files(current_);
+  MORTISE_RETURN_IF_ERROR(plugin_status(files->table->reader_open(files->handle, &handle, &error),
+                                        error, "backend reader_open"));
+  return Reader(files.release(), handle);
 }
 
 Result<mortise_store_size> Store::size() const {
   mortise_error error = new_error();
   mortise_store_size size{};
   size.struct_size = sizeof size;
+  Use files(current_);
   MORTISE_RETURN_IF_ERROR(
-      plugin_status(table_->size(handle_, &size, &error), error, "backend size"));
+      plugin_status(files->table->size(files->handle, &size, &error), error, "backend size"));
   return size;
 }
 
 Status Store::reclaim() {
   mortise_error error = new_error();
-  return plugin_status(table_->reclaim(handle_, &error), error, "backend reclaim");
+  Use files(current_);
+  return plugin_status(files->table->reclaim(files->handle, &error), error, "backend reclaim");
+}
+
+namespace {
+
+mortise_status MORTISE_ABI next_pair(void* context, uint32_t* keyspace, mortise_bytes* key,
+                                     mortise_bytes* value) {
+  auto* source = static_cast<PairSource*>(context);
+  Keyspace number;
+  std::string_view k, v;
+  if (!source->next(&number, &k, &v)) {
+    return source->status().ok() ? MORTISE_E_NOT_FOUND : MORTISE_E_IO;
+  }
+  *keyspace = number;
+  *key = bytes(k);
+  *value = bytes(v);
+  return MORTISE_OK;
+}
+
+}  // namespace
+
+Status Store::fill(PairSource* source, uint64_t applied_index, uint64_t applied_term) {
+  Status status;
+  {
+    Use files(current_);
+    if (MORTISE_HAS(files->table, mortise_backend_v1, replace)) {
+      mortise_error error = new_error();
+      status = plugin_status(files->table->replace(files->handle, applied_index, applied_term,
+                                                   next_pair, source, &error),
+                             error, "backend replace");
+      return source->status().ok() ? status : source->status();
+    }
+  }
+  MORTISE_RETURN_IF_ERROR(fill_by_commits(source));
+  return commit(WriteBatch(), applied_index, applied_term, /*sync=*/true);
+}
+
+Status Store::fill_by_commits(PairSource* source) {
+  constexpr size_t kBatchBytes = 4 << 20;
+  Arena arena;
+  WriteBatch batch;
+  Keyspace keyspace;
+  std::string_view key, value;
+  while (source->next(&keyspace, &key, &value)) {
+    batch.put(keyspace, arena.copy(key), arena.copy(value));
+    if (arena.bytes_used() < kBatchBytes) continue;
+    MORTISE_RETURN_IF_ERROR(commit(batch, 0, 0));
+    batch.clear();
+    arena = Arena();
+  }
+  MORTISE_RETURN_IF_ERROR(source->status());
+  return commit(batch, 0, 0);
 }
 
 }  // namespace mortise::store

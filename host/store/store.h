@@ -1,8 +1,14 @@
-// C++ face of the backend plugin: RAII handles and Status instead of tables and codes. It adds no
-// behaviour; threads and lifetimes are those of mortise/abi/backend.h.
+// C++ face of the backend plugin: RAII handles and Status instead of tables and codes. Threads and
+// lifetimes are those of mortise/abi/backend.h.
+//
+// It adds one thing: a Store can be given the files of another one. Who reads the old ones goes on
+// with them; when the last of these is done, reap() closes them.
 #pragma once
 
+#include <atomic>
+#include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -76,19 +82,30 @@ class Cursor {
   Status status_;
 };
 
+// What a plugin has opened, and how many use it now.
+struct OpenFiles {
+  const mortise_backend_v1* table = nullptr;
+  mortise_backend* handle = nullptr;  // Null once closed.
+  std::string path;
+  std::atomic<uint64_t> users{0};
+};
+
 // A stable view of the store.
 class Reader {
  public:
   Reader() = default;
-  Reader(const mortise_backend_v1* table, mortise_reader* handle)
-      : table_(table), handle_(handle) {}
+  // Counted in `files` already.
+  Reader(OpenFiles* files, mortise_reader* handle)
+      : table_(files->table), files_(files), handle_(handle) {}
   Reader(Reader&& other) noexcept
       : table_(other.table_),
+        files_(other.files_),
         handle_(std::exchange(other.handle_, nullptr)),
         budget_(other.budget_) {}
   Reader& operator=(Reader&& other) noexcept {
     close();
     table_ = other.table_;
+    files_ = other.files_;
     budget_ = other.budget_;
     handle_ = std::exchange(other.handle_, nullptr);
     return *this;
@@ -103,12 +120,15 @@ class Reader {
   Status get(Keyspace keyspace, std::string_view key, bool* found, std::string_view* value) const;
   Result<Cursor> cursor(Keyspace keyspace, uint32_t flags = 0) const;
   void close() {
-    if (handle_ != nullptr) table_->reader_close(handle_);
+    if (handle_ == nullptr) return;
+    table_->reader_close(handle_);
+    files_->users.fetch_sub(1);
     handle_ = nullptr;
   }
 
  private:
   const mortise_backend_v1* table_ = nullptr;
+  OpenFiles* files_ = nullptr;
   mortise_reader* handle_ = nullptr;
   ReadBudget* budget_ = nullptr;
 };
@@ -130,12 +150,22 @@ class WriteBatch {
   std::vector<mortise_write_op> ops_;
 };
 
+// Pairs for Store::fill(): keyspaces ascending, keys strictly ascending in each.
+class PairSource {
+ public:
+  virtual ~PairSource() = default;
+  // False at the end or on failure; status() tells which. Views live until the next call.
+  virtual bool next(Keyspace* keyspace, std::string_view* key, std::string_view* value) = 0;
+  virtual Status status() const = 0;
+};
+
 class Store {
  public:
   // `table` lives as long as the process; `host` outlives the store.
   static Result<std::unique_ptr<Store>> open(const mortise_backend_v1* table,
                                              const mortise_host* host, const std::string& path,
                                              std::string_view config_json);
+  // Readers are closed before.
   ~Store();
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
@@ -148,11 +178,28 @@ class Store {
   Result<mortise_store_size> size() const;
   Status reclaim();
 
+  // Puts everything into an empty store, durably. The position comes with the last pair: a store
+  // that was cut short has none, and is good for nothing.
+  Status fill(PairSource* source, uint64_t applied_index, uint64_t applied_term);
+
+  // Takes the files of `next`: calls that begin from here on are theirs, and the readers that are
+  // open go on with the files from before. The apply thread's, while no commit is running.
+  void switch_to(std::unique_ptr<Store> next);
+  // Closes the files of before that nobody reads any more, and returns their directories. One call
+  // at a time, on a thread that may wait.
+  std::vector<std::string> reap();
+  // The directory of the present files. The thread's that calls switch_to().
+  const std::string& path() const { return current_.load()->path; }
+
  private:
-  Store(const mortise_backend_v1* table, mortise_backend* handle)
-      : table_(table), handle_(handle) {}
-  const mortise_backend_v1* table_;
-  mortise_backend* handle_;
+  class Use;
+  explicit Store(std::unique_ptr<OpenFiles> files);
+  Status fill_by_commits(PairSource* source);
+
+  std::atomic<OpenFiles*> current_;
+  mutable std::mutex mutex_;
+  // All that were ever open: somebody who was about to use them may still look at their count.
+  std::vector<std::unique_ptr<OpenFiles>> files_;
 };
 
 }  // namespace mortise::store
