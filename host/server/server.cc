@@ -45,14 +45,17 @@ Server::~Server() { stop(); }
 Status Server::start() {
   // Before the data directory, so that a plugin that is not there leaves none behind.
   MORTISE_RETURN_IF_ERROR(load_plugins());
-  MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir));
+  MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir, backend_name_));
   data_dir_.emplace(std::move(dir));
   for (const std::string& name : data_dir_->unknown_files()) {
     log_->warn("found invalid file under data directory",
                {{"filename", name}, {"data-dir", config_.data_dir}});
   }
-  MORTISE_RETURN_IF_ERROR(bind_listeners());
-  MORTISE_RETURN_IF_ERROR(open_store());
+  Status opened = bind_listeners();
+  if (opened.ok()) opened = open_store();
+  if (!opened.ok()) data_dir_->abandon();
+  MORTISE_RETURN_IF_ERROR(opened);
+  MORTISE_RETURN_IF_ERROR(data_dir_->keep());
   MORTISE_RETURN_IF_ERROR(open_log());
   next_request_id_ = first_request_id(cluster_->local_id());
   MORTISE_RETURN_IF_ERROR(make_apply());

@@ -147,6 +147,7 @@ class Server : public api::Node {
   std::unique_ptr<loader::HostObject> backend_host_;
   std::unique_ptr<loader::HostObject> watch_host_;
   const mortise_backend_v1* backend_table_ = nullptr;
+  std::string backend_name_;
   const mortise_watch_v1* watch_table_ = nullptr;
   std::vector<Transport> transports_;
   std::atomic<bool> transports_serve_{false};  // All of them, from here on.

@@ -83,7 +83,8 @@ Status Server::load_plugins() {
   MORTISE_ASSIGN_OR_RETURN(auto backend,
                            loader::load(config_.backend.name_or_path, dirs, "backend_"));
   MORTISE_ASSIGN_OR_RETURN(backend_table_, loader::backend(*backend));
-  backend_host_ = host_object(backend->name);
+  backend_name_ = backend->name;
+  backend_host_ = host_object(backend_name_);
   MORTISE_ASSIGN_OR_RETURN(auto watch, loader::load(config_.watch.name_or_path, dirs, "watch_"));
   MORTISE_ASSIGN_OR_RETURN(watch_table_, loader::watch(*watch));
   watch_host_ = host_object(watch->name);

@@ -110,6 +110,12 @@ TEST_P(BadInputTest, PluginFiles) {
   expect_refusal(&node, "mortise.backend");
 }
 
+TEST_P(BadInputTest, BackendOptionsLeaveNoDataBehind) {
+  Node node(target(), {.flags = {"--backend-options={\"no-such-option\":1}"}});
+  expect_refusal(&node, "no-such-option");
+  EXPECT_FALSE(fs::exists(node.data_dir()));
+}
+
 TEST_P(BadInputTest, UnreadableDataDir) {
   if (::geteuid() == 0) {
     // As somebody else, if somebody else may execute the binary.
@@ -194,7 +200,7 @@ TEST_P(BadInputTest, NewerFormat) {
 TEST_P(BadInputTest, StoreOfTheOtherBackend) {
   auto node = used_node();
   Node other(mortise_target(other_backend()), {.data_dir = node->data_dir()});
-  expect_refusal(&other, node->data_dir() + "/member/store");
+  expect_refusal(&other, "was made with backend");
   expect_keys(node.get(), 20);
 }
 
