@@ -66,7 +66,8 @@ void DataDir::find_unknown_files() {
   }
   for (const auto& entry : fs::directory_iterator(path_ + "/member", error)) {
     std::string name = entry.path().filename();
-    bool is_ours = name == "LOCK" || name == "BACKEND" || name == "wal" || name.starts_with("store");
+    bool is_ours =
+        name == "LOCK" || name == "BACKEND" || name == "wal" || name.starts_with("store");
     if (!is_ours) unknown_files_.push_back("member/" + name);
   }
 }

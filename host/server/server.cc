@@ -45,7 +45,8 @@ Server::~Server() { stop(); }
 Status Server::start() {
   // Before the data directory, so that a plugin that is not there leaves none behind.
   MORTISE_RETURN_IF_ERROR(load_plugins());
-  MORTISE_ASSIGN_OR_RETURN(auto dir, DataDir::open(config_.data_dir, config_.wal_dir, backend_name_));
+  MORTISE_ASSIGN_OR_RETURN(auto dir,
+                           DataDir::open(config_.data_dir, config_.wal_dir, backend_name_));
   data_dir_.emplace(std::move(dir));
   for (const std::string& name : data_dir_->unknown_files()) {
     log_->warn("found invalid file under data directory",
