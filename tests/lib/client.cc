@@ -2,10 +2,17 @@
 
 #include <grpcpp/generic/generic_stub.h>
 
+#include <cstdlib>
 #include <vector>
 
 namespace mortise::testing {
 namespace {
+
+// A connection that is being made is seen to only by calls that wait, and else every five seconds by
+// default; an attempt may take one second. Calls that fail at once would never get a connection to a
+// server that is back.
+[[maybe_unused]] const int kBackupPoll =
+    ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "20", 0);
 
 std::shared_ptr<grpc::Channel> make_channel(const std::string& endpoint) {
   grpc::ChannelArguments arguments;

@@ -40,7 +40,8 @@ Node::Node(Target target, NodeOptions options)
   if (options_.data_dir.empty()) options_.data_dir = dir_.path() + "/data";
   client_url_ = options_.client_url;
   if (client_url_.empty()) client_url_ = "http://127.0.0.1:" + std::to_string(free_port());
-  peer_url_ = "http://127.0.0.1:" + std::to_string(free_port());
+  peer_url_ = options_.peer_url;
+  if (peer_url_.empty()) peer_url_ = "http://127.0.0.1:" + std::to_string(free_port());
 }
 
 std::string Node::endpoint() const {
@@ -49,14 +50,18 @@ std::string Node::endpoint() const {
 }
 
 std::vector<std::string> Node::argv() const {
+  const std::string& advertised = advertised_peer_url();
+  std::string members = options_.initial_cluster;
+  if (members.empty()) members = options_.name + "=" + advertised;
   std::vector<std::string> out = {target_.binary,
-                                  "--name=node",
+                                  "--name=" + options_.name,
                                   "--data-dir=" + options_.data_dir,
                                   "--listen-client-urls=" + client_url_,
                                   "--advertise-client-urls=" + client_url_,
                                   "--listen-peer-urls=" + peer_url_,
-                                  "--initial-advertise-peer-urls=" + peer_url_,
-                                  "--initial-cluster=node=" + peer_url_};
+                                  "--initial-advertise-peer-urls=" + advertised,
+                                  "--initial-cluster=" + members};
+  if (options_.joins) out.push_back("--initial-cluster-state=existing");
   if (!target_.is_etcd()) out.push_back("--backend=" + target_.backend);
   out.insert(out.end(), options_.flags.begin(), options_.flags.end());
   return out;
@@ -75,6 +80,10 @@ Status Node::launch() {
 
 Status Node::start() {
   MORTISE_RETURN_IF_ERROR(launch());
+  return wait_ready();
+}
+
+Status Node::wait_ready() {
   auto deadline = std::chrono::steady_clock::now() + kStartBound;
   grpc::Status status;
   for (;;) {

@@ -31,10 +31,16 @@ bool available(const Target& target);
 std::vector<Target> mortise_targets();
 
 struct NodeOptions {
+  std::string name = "node";
   std::vector<std::string> flags;  // Behind the usual ones.
   std::vector<std::string> env;
   std::string data_dir;    // Empty: in a temporary directory of the node.
   std::string client_url;  // Empty: http on a free port.
+  std::string peer_url;    // Empty: http on a free port.
+  // Of a member of several (cluster.h); empty: alone, and where it listens.
+  std::string advertised_peer_url;
+  std::string initial_cluster;
+  bool joins = false;  // A cluster that is there.
   std::string user;
   bool in_memory = false;
 };
@@ -51,6 +57,8 @@ class Node {
   Status start();
   // Starts the process and does not wait.
   Status launch();
+  // What start() waits for.
+  Status wait_ready();
   // SIGTERM, and the end. No Exit: it did not end in kStopBound, and was killed.
   std::optional<Exit> stop();
   void kill();
@@ -58,6 +66,7 @@ class Node {
   std::optional<Exit> wait(std::chrono::milliseconds bound = kStartBound) {
     return process_->wait(bound);
   }
+  bool started() const { return process_ != nullptr; }
   bool running() { return process_ != nullptr && process_->running(); }
   pid_t pid() const { return process_->pid(); }
   void signal(int number) { process_->signal(number); }
@@ -70,6 +79,9 @@ class Node {
   std::string endpoint() const;
   const std::string& client_url() const { return client_url_; }
   const std::string& peer_url() const { return peer_url_; }
+  const std::string& advertised_peer_url() const {
+    return options_.advertised_peer_url.empty() ? peer_url_ : options_.advertised_peer_url;
+  }
   const std::string& data_dir() const { return options_.data_dir; }
   const std::string& dir() const { return dir_.path(); }
   // The command line that start() uses.
