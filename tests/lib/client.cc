@@ -8,9 +8,9 @@
 namespace mortise::testing {
 namespace {
 
-// A connection that is being made is seen to only by calls that wait, and else every five seconds by
-// default; an attempt may take one second. Calls that fail at once would never get a connection to a
-// server that is back.
+// A connection that is being made is seen to only by calls that wait, and else every five seconds
+// by default; an attempt may take one second. Calls that fail at once would never get a connection
+// to a server that is back.
 [[maybe_unused]] const int kBackupPoll =
     ::setenv("GRPC_CLIENT_CHANNEL_BACKUP_POLL_INTERVAL_MS", "20", 0);
 
