@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <string>
 #include <variant>
 #include <vector>
@@ -71,7 +72,8 @@ class Node {
   virtual StoreFigures store_figures() = 0;
   virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client) = 0;
   virtual void log(std::string_view level, std::string_view message,
-                   const std::vector<LogField>& fields) = 0;
+                   const std::vector<LogField>& fields,
+                   std::source_location where = std::source_location::current()) = 0;
 };
 
 struct Limits {

@@ -24,7 +24,8 @@ class FakeNode : public Node {
   bool has_space(int64_t) override { unused(); }
   StoreFigures store_figures() override { unused(); }
   rpc::ServerStream* open_watch(const rpc::ClientStream&) override { unused(); }
-  void log(std::string_view, std::string_view, const std::vector<LogField>&) override {}
+  void log(std::string_view, std::string_view, const std::vector<LogField>&,
+           std::source_location) override {}
 
  private:
   [[noreturn]] static void unused() {

@@ -286,7 +286,7 @@ bool Server::has_space(int64_t cost) {
 }
 
 void Server::log(std::string_view level, std::string_view message,
-                 const std::vector<api::LogField>& fields) {
+                 const std::vector<api::LogField>& fields, std::source_location where) {
   Fields out;
   for (const auto& [name, value] : fields) {
     if (auto* duration = std::get_if<std::chrono::nanoseconds>(&value)) {
@@ -301,7 +301,7 @@ void Server::log(std::string_view level, std::string_view message,
       out.emplace_back(name, std::get<std::string>(value));
     }
   }
-  log_->write_from("api/call.cc:0", level_named(level), message, out);
+  log_->write(level_named(level), message, out, where);
 }
 
 void Server::fail(std::string_view what, const Status& status) {

@@ -76,7 +76,7 @@ class Server : public api::Node {
     return hub_->open_stream(client);
   }
   void log(std::string_view level, std::string_view message,
-           const std::vector<api::LogField>& fields) override;
+           const std::vector<api::LogField>& fields, std::source_location where) override;
 
  private:
   struct Transport {

@@ -193,13 +193,13 @@ TEST_P(MaintenanceTest, SlowRequestsAreLogged) {
   op->set_value("1234");
   TxnResponse answer;
   ASSERT_TRUE(client_->call(client_->kv(), &KV::Stub::Txn, txn, &answer).ok());
-  EXPECT_THAT(
-      line_with(R"("response type":"/etcdserverpb.KV/Put")"),
-      AllOf(HasSubstr(R"("level":"warn")"), HasSubstr(R"("msg":"request stats","start time":")"),
-            HasSubstr(R"(,"time spent":")"), HasSubstr(R"(,"remote":"127.0.0.1:)"),
-            HasSubstr(R"("request count":1,"request size":12,"response count":0,)"
-                      R"("response size":)"),
-            HasSubstr(R"("request content":"key:\"key\" value_size:5 "})")));
+  EXPECT_THAT(line_with(R"("response type":"/etcdserverpb.KV/Put")"),
+              AllOf(HasSubstr(R"("level":"warn")"), HasSubstr(R"("caller":"api/request_stats.cc:)"),
+                    HasSubstr(R"("msg":"request stats","start time":")"),
+                    HasSubstr(R"(,"time spent":")"), HasSubstr(R"(,"remote":"127.0.0.1:)"),
+                    HasSubstr(R"("request count":1,"request size":12,"response count":0,)"
+                              R"("response size":)"),
+                    HasSubstr(R"("request content":"key:\"key\" value_size:5 "})")));
   EXPECT_THAT(line_with(R"("response type":"/etcdserverpb.KV/Range")"),
               AllOf(HasSubstr(R"("request count":0,"request size":7,"response count":1,)"),
                     HasSubstr(R"("request content":"key:\"key\" keys_only:true"})")));
