@@ -20,6 +20,7 @@ Status Applier::open() {
   MORTISE_RETURN_IF_ERROR(store_->applied(&applied_index_, &applied_term_));
   batch_index_ = applied_index_;
   batch_term_ = applied_term_;
+  effects_.start(applied_index_);
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_RETURN_IF_ERROR(lessor_->load(reader));
   MORTISE_RETURN_IF_ERROR(cluster_->load(reader));
@@ -33,7 +34,9 @@ Status Applier::apply(std::span<const raft::EntryRef> entries) {
     // The store may hold more than the log was known to have committed.
     if (entry->index <= applied_index_) continue;
     MORTISE_CHECK(entry->index == batch_index_ + 1, "a committed entry is missing");
+    entry_rows_begin_ = writer_.pending_ops();
     MORTISE_RETURN_IF_ERROR(apply_entry(*entry));
+    hash_effects(*entry);
     last_entry_ = entry.get();
     batch_index_ = entry->index;
     batch_term_ = entry->term;
@@ -46,6 +49,11 @@ Status Applier::apply(std::span<const raft::EntryRef> entries) {
   return status;
 }
 
+void Applier::hash_effects(const raft::Entry& entry) {
+  auto rows = writer_.pending().subspan(entry_rows_begin_);
+  effects_.add(effect_digest(entry.index, entry.term, writer_.revision(), rows));
+}
+
 Status Applier::flush() {
   if (batch_index_ == applied_index_ && writer_.pending_ops() == 0) return Status();
   std::shared_ptr<mvcc::EventBatch> events;
@@ -54,6 +62,8 @@ Status Applier::flush() {
   report_commit(start);
   applied_index_ = batch_index_;
   applied_term_ = batch_term_;
+  entry_rows_begin_ = 0;
+  effects_.show();
   visible_ = mvcc::State{writer_.revision(), writer_.compacted()};
   hooks_.committed(visible_, applied_index_);
   if (!events->events.empty()) hooks_.publish(std::move(events));

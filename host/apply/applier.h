@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "host/apply/alarms.h"
+#include "host/apply/effect_hash.h"
 #include "host/apply/result.h"
 #include "host/lease/lessor.h"
 #include "host/membership/cluster.h"
@@ -77,6 +78,8 @@ class Applier {
 
   const mvcc::State& visible() const { return visible_; }
   uint64_t applied_index() const { return applied_index_; }
+  // What the entries since open() did, for a comparison with other members.
+  const EffectHash& effects() const { return effects_; }
 
  private:
   struct Done {
@@ -85,6 +88,7 @@ class Applier {
   };
 
   Status apply_entry(const raft::Entry& entry);
+  void hash_effects(const raft::Entry& entry);
   Status apply_membership_entry(const raft::Entry& entry);
   void put_member(raft::ChangeType type, const membership::ChangeContext& context);
   Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
@@ -119,6 +123,8 @@ class Applier {
   uint64_t batch_index_ = 0;
   uint64_t batch_term_ = 0;
   const raft::Entry* last_entry_ = nullptr;  // Of the batch, while apply() runs.
+  EffectHash effects_;
+  size_t entry_rows_begin_ = 0;  // Rows of the batch before the entry that is being applied.
   std::vector<Done> done_;
   bool has_revoked_ = false;          // A lease; others see it after the commit.
   std::vector<int64_t> compactions_;  // Announced after the commit.

@@ -12,6 +12,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 
 #include "host/base/byte_buffer.h"
 #include "host/base/rpc_error.h"
@@ -65,6 +66,8 @@ class Writer {
   uint64_t key_count() const { return counter_.total(); }
   size_t pending_bytes() const { return arena_ ? arena_->bytes_reserved() : 0; }
   size_t pending_ops() const { return batch_.ops().size(); }
+  // The rows of the batch so far, as they will be committed.
+  std::span<const mortise_write_op> pending() const { return batch_.ops(); }
   // Is `revision` inside the batch, so that reading at it needs a commit first?
   bool is_pending(int64_t revision) const { return revision > committed_.revision; }
 
