@@ -57,6 +57,16 @@ void run_long(Call call, void (*task)(Call)) {
   if (!status.ok()) shared->fail(status);
 }
 
+void when_linearizable(Call call, std::function<void(Call)> next) {
+  Node* node = call.context().node;
+  if (node->is_linearizable()) return next(std::move(call));
+  auto shared = std::make_shared<Call>(std::move(call));
+  node->when_linearizable([shared, next = std::move(next)](const RpcStatus& status) {
+    if (!status.ok()) return shared->fail(status);
+    next(std::move(*shared));
+  });
+}
+
 void propose(Call call, uint32_t field, std::string_view request) {
   const Context& context = call.context();
   context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));

@@ -100,6 +100,9 @@ ByteBuffer respond(const Context& context, int64_t revision, std::string_view bo
 // Runs what reads for long away from the transport's thread, which others wait for.
 void run_long(Call call, void (*task)(Call));
 
+// Goes on with the call once a read of the store is linearizable, or fails it.
+void when_linearizable(Call call, std::function<void(Call)> next);
+
 // Logs the call's request and answers with header and body when it is applied.
 void propose(Call call, uint32_t field, std::string_view request);
 inline void propose(Call call, uint32_t field) {

@@ -18,6 +18,7 @@
 #include "host/lock/keeper.h"
 #include "host/membership/cluster.h"
 #include "host/mvcc/compaction_hash.h"
+#include "host/raft/types.h"
 #include "host/rpc/header.h"
 #include "host/rpc/stream.h"
 #include "host/store/store.h"
@@ -45,8 +46,15 @@ class Node {
   // returns.
   virtual void propose(uint32_t field, std::string_view request,
                        std::unique_ptr<apply::Waiter> waiter) = 0;
-  // Ok if reads of the local store are linearizable now.
-  virtual RpcStatus check_linearizable() const = 0;
+  // The same for a change of the membership, whose waiter finds its entry by the change's id.
+  virtual void propose_membership(raft::MembershipChange change,
+                                  std::unique_ptr<apply::Waiter> waiter) = 0;
+  // Are reads of the local store linearizable now, without asking anybody?
+  virtual bool is_linearizable() const = 0;
+  // Calls done() once a read that begins then is linearizable, or with why none can be. Others that
+  // wait share the round; done() may block a little, as a read does, and may run before this
+  // returns.
+  virtual void when_linearizable(std::function<void(const RpcStatus&)> done) = 0;
   // Calls done(true) once the rows of the compaction at `revision` are gone.
   virtual void when_compacted(int64_t revision, std::function<void(bool)> done) = 0;
   // The hash that the compaction at `revision` left, if it is remembered.
@@ -63,6 +71,10 @@ class Node {
   virtual int64_t revision() const = 0;
   virtual uint64_t term() const = 0;
   virtual uint64_t leader() const = 0;
+  // Is this member one without a vote?
+  virtual bool is_learner() const = 0;
+  // Moves leadership, and answers when the new leader is known here, on any thread.
+  virtual void move_leader(uint64_t to, std::function<void(const RpcStatus&)> done) = 0;
   virtual uint64_t committed_index() const = 0;
   virtual uint64_t applied_index() const = 0;
   // A positive id that nobody else has.

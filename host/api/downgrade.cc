@@ -52,8 +52,6 @@ std::string short_text(const Version& version) {
 RpcStatus validate(const Context& context, std::string_view target, Version* cluster) {
   auto wanted = parse_version(target);
   if (!wanted) return rpc_errors::kWrongDowngradeVersionFormat;
-  RpcStatus linearizable = context.node->check_linearizable();
-  if (!linearizable.ok()) return linearizable;
   auto version = parse_version(context.cluster->version());
   if (!version) return rpc_errors::kClusterVersionUnavailable;
   *cluster = *version;
@@ -99,9 +97,9 @@ void reject(Call call, const RpcStatus& status) {
 }
 
 // One that is not under way can be ended, too.
-void cancel(Call call) {
+void cancel(Call call, const RpcStatus& unread) {
   const Context& context = call.context();
-  RpcStatus status = context.node->check_linearizable();
+  RpcStatus status = unread;
   if (status.ok() && context.cluster->downgrade_target().empty()) {
     status = rpc_errors::kNoInflightDowngrade;
   }
@@ -110,25 +108,38 @@ void cancel(Call call) {
   call.reply(answer(context));
 }
 
-}  // namespace
-
-void maintenance_downgrade(Call call) {
-  DowngradeRequest request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  if (request.action() == DowngradeRequest::CANCEL) return cancel(std::move(call));
+// `unread` says why the cluster's state cannot be relied on, if it cannot.
+void downgrade(Call call, const DowngradeRequest& request, const RpcStatus& unread) {
+  if (request.action() == DowngradeRequest::CANCEL) return cancel(std::move(call), unread);
   bool enable = request.action() == DowngradeRequest::ENABLE;
-  if (!enable && request.action() != DowngradeRequest::VALIDATE) {
-    return call.fail(rpc_errors::kUnknownMethod);
-  }
   Version version;
-  RpcStatus status = validate(call.context(), request.version(), &version);
+  RpcStatus status = unread;
+  if (status.ok()) status = validate(call.context(), request.version(), &version);
   if (!status.ok()) return enable ? reject(std::move(call), status) : call.fail(status);
   if (!enable) return call.reply(answer(call.context()));
   std::string target = short_text({version.major, version.minor - 1}) + ".0";
   set_downgrade(std::move(call), true, target);
 }
 
-// A cluster of one has nobody else to lead it.
+}  // namespace
+
+void maintenance_downgrade(Call call) {
+  DowngradeRequest request;
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  if (!DowngradeRequest::DowngradeAction_IsValid(request.action())) {
+    return call.fail(rpc_errors::kUnknownMethod);
+  }
+  bool is_cancel = request.action() == DowngradeRequest::CANCEL;
+  if (!is_cancel && !parse_version(request.version())) {
+    return downgrade(std::move(call), request, rpc_errors::kWrongDowngradeVersionFormat);
+  }
+  Node* node = call.context().node;
+  auto shared = std::make_shared<Call>(std::move(call));
+  node->when_linearizable([shared, request](const RpcStatus& status) {
+    downgrade(std::move(*shared), request, status);
+  });
+}
+
 void maintenance_move_leader(Call call) {
   const Context& context = call.context();
   etcdserverpb::MoveLeaderRequest request;
@@ -136,10 +147,12 @@ void maintenance_move_leader(Call call) {
   if (context.node->leader() != context.cluster->local_id()) {
     return call.fail(rpc_errors::kNotLeader);
   }
-  if (request.targetid() != context.cluster->local_id()) {
-    return call.fail(rpc_errors::kBadLeaderTransferee);
-  }
-  call.reply(ByteBuffer());  // etcd's answer has no header.
+  Node* node = context.node;
+  auto shared = std::make_shared<Call>(std::move(call));
+  node->move_leader(request.targetid(), [shared](const RpcStatus& status) {
+    if (!status.ok()) return shared->fail(status);
+    shared->reply(ByteBuffer());  // etcd's answer has no header.
+  });
 }
 
 }  // namespace mortise::api

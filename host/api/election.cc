@@ -72,18 +72,31 @@ void election_resign(Call call) {
   with_session(share(std::move(call)), lease, std::move(resign));
 }
 
-void election_leader(Call call) {
+namespace {
+
+void read_leader(Call call, const v3electionpb::LeaderRequest& request) {
   const Context& context = call.context();
-  v3electionpb::LeaderRequest request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  RpcStatus rpc = context.node->check_linearizable();
-  if (rpc.ok() && context.alarms->is_active(apply::kAlarmCorrupt)) rpc = rpc_errors::kCorrupt;
-  if (!rpc.ok()) return fail_inner(&call, rpc);
+  if (context.alarms->is_active(apply::kAlarmCorrupt)) {
+    return fail_inner(&call, rpc_errors::kCorrupt);
+  }
   auto oldest = lock::find_oldest(*context.store, lock::prefix_of(request.name()));
   if (!oldest.ok()) return call.fail(oldest.status());
   const lock::Found& leader = **oldest;
   if (leader.stored.empty()) return call.fail(rpc_errors::kElectionNoLeader);
   call.reply(lock::leader_response(context.header(leader.revision), leader.stored));
+}
+
+}  // namespace
+
+void election_leader(Call call) {
+  v3electionpb::LeaderRequest request;
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  Node* node = call.context().node;
+  if (node->is_linearizable()) return read_leader(std::move(call), request);
+  node->when_linearizable([shared = share(std::move(call)), request](const RpcStatus& status) {
+    if (!status.ok()) return fail_inner(shared.get(), status);
+    read_leader(std::move(*shared), request);
+  });
 }
 
 rpc::ServerStream* election_observe(const Context& context, const rpc::ClientStream& client,

@@ -8,7 +8,11 @@ namespace mortise::api {
 class FakeNode : public Node {
  public:
   void propose(uint32_t, std::string_view, std::unique_ptr<apply::Waiter>) override { unused(); }
-  RpcStatus check_linearizable() const override { unused(); }
+  void propose_membership(raft::MembershipChange, std::unique_ptr<apply::Waiter>) override {
+    unused();
+  }
+  bool is_linearizable() const override { unused(); }
+  void when_linearizable(std::function<void(const RpcStatus&)>) override { unused(); }
   void when_compacted(int64_t, std::function<void(bool)>) override { unused(); }
   std::optional<mvcc::PastHash> past_hash(int64_t) const override { unused(); }
   void reclaim(std::function<void(Status)>) override { unused(); }
@@ -18,6 +22,8 @@ class FakeNode : public Node {
   int64_t revision() const override { unused(); }
   uint64_t term() const override { unused(); }
   uint64_t leader() const override { unused(); }
+  bool is_learner() const override { unused(); }
+  void move_leader(uint64_t, std::function<void(const RpcStatus&)>) override { unused(); }
   uint64_t committed_index() const override { unused(); }
   uint64_t applied_index() const override { unused(); }
   int64_t new_lease_id() override { unused(); }

@@ -54,10 +54,6 @@ void read_only_txn_within(store::ReadBudget* budget, const wire::TxnRequest& txn
 }
 
 void read_only_txn(Call call, const wire::TxnRequest& txn) {
-  if (!is_serializable(txn)) {
-    RpcStatus linearizable = call.context().node->check_linearizable();
-    if (!linearizable.ok()) return call.fail(linearizable);
-  }
   store::ReadBudget budget(kInlineReadBytesMax);
   read_only_txn_within(&budget, txn, call);
   if (call.is_answered()) return;
@@ -93,13 +89,9 @@ void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, 
 
 }  // namespace
 
-void kv_range(Call call) {
-  wire::RangeRequest request;
-  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  RpcStatus rpc = check_range(request);
-  if (!rpc.ok()) return call.fail(rpc);
-  if (!request.serializable) rpc = call.context().node->check_linearizable();
-  if (!rpc.ok()) return call.fail(rpc);
+namespace {
+
+void read_range(Call call, const wire::RangeRequest& request) {
   store::ReadBudget budget(kInlineReadBytesMax);
   range_within(&budget, request, call);
   if (call.is_answered()) return;
@@ -107,6 +99,23 @@ void kv_range(Call call) {
     wire::RangeRequest again;
     MORTISE_CHECK(wire::decode(long_call.request(), &again), "the request was decoded before");
     range_within(nullptr, again, long_call);
+  });
+}
+
+}  // namespace
+
+void kv_range(Call call) {
+  wire::RangeRequest request;
+  if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  RpcStatus rpc = check_range(request);
+  if (!rpc.ok()) return call.fail(rpc);
+  if (request.serializable || call.context().node->is_linearizable()) {
+    return read_range(std::move(call), request);
+  }
+  when_linearizable(std::move(call), [](Call confirmed) {
+    wire::RangeRequest again;
+    MORTISE_CHECK(wire::decode(confirmed.request(), &again), "the request was decoded before");
+    read_range(std::move(confirmed), again);
   });
 }
 
@@ -135,8 +144,15 @@ void kv_txn(Call call) {
   if (cost > 0 && !context.node->has_space(cost)) return call.fail(rpc_errors::kNoSpace);
   RpcStatus rpc = check_txn(request, context.limits.txn_ops_max);
   if (!rpc.ok()) return call.fail(rpc);
-  if (is_read_only(request)) return read_only_txn(std::move(call), request);
-  propose(std::move(call), wire::kRaftTxn);
+  if (!is_read_only(request)) return propose(std::move(call), wire::kRaftTxn);
+  if (is_serializable(request) || context.node->is_linearizable()) {
+    return read_only_txn(std::move(call), request);
+  }
+  when_linearizable(std::move(call), [](Call confirmed) {
+    wire::TxnRequest again;
+    MORTISE_CHECK(wire::decode(confirmed.request(), &again), "the request was decoded before");
+    read_only_txn(std::move(confirmed), again);
+  });
 }
 
 namespace {

@@ -23,13 +23,12 @@ void lease_revoke(Call call) {
   propose(std::move(call), wire::kRaftLeaseRevoke);
 }
 
-void lease_time_to_live(Call call) {
+namespace {
+
+void read_time_to_live(Call call) {
   const Context& context = call.context();
   etcdserverpb::LeaseTimeToLiveRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  RpcStatus linearizable = context.node->check_linearizable();
-  if (!linearizable.ok()) return call.fail(linearizable);
-
   etcdserverpb::LeaseTimeToLiveResponse response;
   response.set_id(request.id());
   auto info = context.lessor->info(request.id());
@@ -46,6 +45,10 @@ void lease_time_to_live(Call call) {
   }
   call.reply(respond(context, context.node->revision(), response.SerializeAsString()));
 }
+
+}  // namespace
+
+void lease_time_to_live(Call call) { when_linearizable(std::move(call), read_time_to_live); }
 
 void lease_leases(Call call) {
   const Context& context = call.context();
@@ -114,8 +117,6 @@ class KeepAliveStream : public rpc::ServerStream,
       // was gone.
       int64_t revision = context_.node->revision();
       int64_t ttl = 0;
-      RpcStatus linearizable = context_.node->check_linearizable();
-      if (!linearizable.ok()) return end(lock, linearizable);
       using Renewal = lease::Lessor::Renewal;
       Renewal renewal = context_.lessor->renew(request.id, &ttl,
                                                [self = shared_from_this()] { self->unblock(); });

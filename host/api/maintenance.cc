@@ -105,20 +105,25 @@ void maintenance_hash(Call call) { run_long(std::move(call), hash_now); }
 
 void maintenance_hash_kv(Call call) { run_long(std::move(call), hash_kv_now); }
 
-void cluster_member_list(Call call) {
+namespace {
+
+void list_members(Call call) {
   const Context& context = call.context();
-  etcdserverpb::MemberListRequest request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  if (request.linearizable()) {
-    RpcStatus linearizable = context.node->check_linearizable();
-    if (!linearizable.ok()) return call.fail(linearizable);
-  }
   std::string body;
   for (const membership::Member& member : context.cluster->members()) {
     wire::append_bytes_field(&body, 2, membership::encode_member(member));
   }
   // Headers of the Cluster service have no revision.
   call.reply(respond(context, 0, body));
+}
+
+}  // namespace
+
+void cluster_member_list(Call call) {
+  etcdserverpb::MemberListRequest request;
+  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  if (!request.linearizable()) return list_members(std::move(call));
+  when_linearizable(std::move(call), list_members);
 }
 
 void auth_status(Call call) {

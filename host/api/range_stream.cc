@@ -1,6 +1,7 @@
 // etcdserverpb.KV.RangeStream: a range in chunks, all at the revision of the first one.
 #include <algorithm>
 #include <limits>
+#include <mutex>
 
 #include "host/api/methods.h"
 #include "host/api/read_view.h"
@@ -40,40 +41,56 @@ ByteBuffer wrap(std::string_view header, std::string_view kvs, std::string_view 
 }
 
 // Reads a chunk whenever the client can take one, each through a view of its own: a client that
-// does not read holds no view open, only its place. All is called by the transport, one call at a
-// time; the object deletes itself when it ends the stream.
-class RangeStream : public rpc::ServerStream {
+// does not read holds no view open, only its place. The transport's calls come one at a time; the
+// lock is for the proof that reads are linearizable, which comes on another thread.
+class RangeStream : public rpc::ServerStream, public std::enable_shared_from_this<RangeStream> {
  public:
   RangeStream(const Context& context, const rpc::ClientStream& client)
       : context_(context), client_(client) {}
 
   // There is one request, and no other message that would need credit.
-  void start() { client_.grant(context_.limits.request_bytes_max); }
+  void start() {
+    self_ = shared_from_this();
+    client_.grant(context_.limits.request_bytes_max);
+  }
   void on_message(rpc::Payload message) override {
+    std::unique_lock lock(mutex_);
     payload_ = std::move(message);
-    if (!wire::decode(payload_.view(), &request_)) return end(rpc_errors::kMalformedStream);
+    if (!wire::decode(payload_.view(), &request_)) return end(lock, rpc_errors::kMalformedStream);
     RpcStatus status = check(request_);
-    if (status.ok() && !request_.serializable) status = context_.node->check_linearizable();
-    if (!status.ok()) return end(status);
+    if (!status.ok()) return end(lock, status);
     keys_left_ = request_.limit > 0 ? request_.limit : std::numeric_limits<int64_t>::max();
     chunk_keys_ = std::min(kFirstChunkKeys, keys_left_);
-    started_ = true;
-    pump();
+    if (request_.serializable || context_.node->is_linearizable()) return begin(lock, RpcStatus());
+    lock.unlock();
+    context_.node->when_linearizable([self = shared_from_this()](const RpcStatus& confirmed) {
+      std::unique_lock again(self->mutex_);
+      self->begin(again, confirmed);
+    });
   }
   void on_half_close() override {}
   void on_grant(uint64_t bytes) override {
+    std::unique_lock lock(mutex_);
     credit_ += static_cast<int64_t>(bytes);
-    pump();
+    pump(lock);
   }
-  void on_cancel() override { end(rpc_errors::kContextCanceled); }
+  void on_cancel() override {
+    std::unique_lock lock(mutex_);
+    end(lock, rpc_errors::kContextCanceled);
+  }
 
  private:
-  void pump() {
-    if (!started_) return;
+  void begin(std::unique_lock<std::mutex>& lock, const RpcStatus& status) {
+    if (!status.ok()) return end(lock, status);
+    started_ = true;
+    pump(lock);
+  }
+  void pump(std::unique_lock<std::mutex>& lock) {
+    if (!started_ || ended_) return;
     bool done = false;
     RpcStatus status;
     while (status.ok() && !done && credit_ > 0) status = send_chunk(&done);
-    if (done || !status.ok()) end(status);
+    if (done || !status.ok()) end(lock, status);
   }
 
   RpcStatus send_chunk(bool* done) {
@@ -154,15 +171,19 @@ class RangeStream : public rpc::ServerStream {
   static RpcStatus internal(const Status& status) {
     return RpcStatus(RpcCode::kUnknown, "etcdserver: " + status.message());
   }
-  void end(const RpcStatus& status) {
-    rpc::ClientStream client = client_;
-    delete this;
-    client.end(status);
+  void end(std::unique_lock<std::mutex>& lock, const RpcStatus& status) {
+    if (ended_) return;
+    ended_ = true;
+    auto self = std::move(self_);
+    lock.unlock();
+    client_.end(status);
   }
 
   const Context& context_;
   rpc::ClientStream client_;
-  rpc::Payload payload_;  // request_ points into it.
+  std::mutex mutex_;                   // Guards what follows.
+  std::shared_ptr<RangeStream> self_;  // Keeps the stream until it has ended.
+  rpc::Payload payload_;               // request_ points into it.
   wire::RangeRequest request_;
   std::string key_;  // Where the next chunk begins.
   int64_t header_revision_ = 0;
@@ -171,15 +192,16 @@ class RangeStream : public rpc::ServerStream {
   int64_t keys_sent_ = 0;
   int64_t credit_ = 0;
   bool started_ = false;
+  bool ended_ = false;
 };
 
 }  // namespace
 
 rpc::ServerStream* kv_range_stream(const Context& context, const rpc::ClientStream& client,
                                    RpcStatus*) {
-  auto* stream = new RangeStream(context, client);
+  auto stream = std::make_shared<RangeStream>(context, client);
   stream->start();
-  return stream;
+  return stream.get();
 }
 
 }  // namespace mortise::api

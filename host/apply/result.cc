@@ -18,8 +18,8 @@ std::unique_ptr<Waiter> WaitList::take(uint64_t id) {
   return waiter;
 }
 
-std::vector<std::unique_ptr<Waiter>> WaitList::take_expired(Clock::time_point now) {
-  std::vector<std::unique_ptr<Waiter>> out;
+std::vector<WaitList::Expired> WaitList::take_expired(Clock::time_point now) {
+  std::vector<Expired> out;
   for (Shard& s : shards_) {
     std::lock_guard lock(s.mutex);
     for (auto it = s.entries.begin(); it != s.entries.end();) {
@@ -27,7 +27,7 @@ std::vector<std::unique_ptr<Waiter>> WaitList::take_expired(Clock::time_point no
         ++it;
         continue;
       }
-      out.push_back(std::move(it->second.waiter));
+      out.push_back({std::move(it->second.waiter), it->second.deadline});
       it = s.entries.erase(it);
     }
   }
@@ -35,7 +35,11 @@ std::vector<std::unique_ptr<Waiter>> WaitList::take_expired(Clock::time_point no
 }
 
 std::vector<std::unique_ptr<Waiter>> WaitList::take_all() {
-  return take_expired(Clock::time_point::max());
+  std::vector<std::unique_ptr<Waiter>> out;
+  for (Expired& entry : take_expired(Clock::time_point::max())) {
+    out.push_back(std::move(entry.waiter));
+  }
+  return out;
 }
 
 size_t WaitList::size() const {

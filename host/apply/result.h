@@ -35,8 +35,12 @@ class WaitList {
   void add(uint64_t id, std::unique_ptr<Waiter> waiter, Clock::time_point deadline);
   // Null if nobody waits (any more) for this id here.
   std::unique_ptr<Waiter> take(uint64_t id);
+  struct Expired {
+    std::unique_ptr<Waiter> waiter;
+    Clock::time_point deadline;
+  };
   // Removes and returns those whose deadline has passed.
-  std::vector<std::unique_ptr<Waiter>> take_expired(Clock::time_point now);
+  std::vector<Expired> take_expired(Clock::time_point now);
   std::vector<std::unique_ptr<Waiter>> take_all();
   size_t size() const;
 

@@ -34,6 +34,7 @@ struct Contender {
     kKey,       // Its key is being created.
     kProclaim,  // It had a key with another value, which is being replaced.
     kTurn,      // Waits for older keys to go.
+    kConfirm,   // They have gone; waits until it may look whether its own is there.
     kGiveUp,    // Its key is being deleted.
   };
 

@@ -125,19 +125,31 @@ Status Engine::wait_for_turn(Contender* contender) {
 
 // A candidate is told of its txn, as etcd does; a lock's holder of the moment at which it holds it.
 Status Engine::has_turn(Contender* contender, const Contest& contest) {
-  if (contender->claim.kind == ContestKind::kLock && !contest.was_first_at_once(contender->id)) {
-    RpcStatus linearizable = options_.check_linearizable();
-    if (!linearizable.ok()) {
-      give_up(contender, linearizable);
-      return Status();
-    }
-    MORTISE_ASSIGN_OR_RETURN(auto found, find_key(*store_, contender->key));
-    bool is_held = found->kv.create_revision == contender->create_revision;
-    contender->revision = found->revision;
-    finish(contender, is_held ? RpcStatus() : rpc_errors::kSessionExpired);
+  if (contender->claim.kind == ContestKind::kElection || contest.was_first_at_once(contender->id)) {
+    finish(contender, RpcStatus());
     return Status();
   }
-  finish(contender, RpcStatus());
+  if (options_.is_linearizable()) return hold_lock(contender);
+  contender->step = Step::kConfirm;
+  options_.when_linearizable([inbox = inbox_, id = contender->id](const RpcStatus& status) {
+    inbox->push(ConfirmedItem{id, status});
+  });
+  return Status();
+}
+
+Status Engine::on(ConfirmedItem& item) {
+  auto at = contenders_.find(item.id);
+  if (at == contenders_.end() || at->second->step != Step::kConfirm) return Status();
+  if (item.status.ok()) return hold_lock(at->second.get());
+  give_up(at->second.get(), item.status);
+  return Status();
+}
+
+Status Engine::hold_lock(Contender* contender) {
+  MORTISE_ASSIGN_OR_RETURN(auto found, find_key(*store_, contender->key));
+  bool is_held = found->kv.create_revision == contender->create_revision;
+  contender->revision = found->revision;
+  finish(contender, is_held ? RpcStatus() : rpc_errors::kSessionExpired);
   return Status();
 }
 
@@ -146,7 +158,9 @@ Status Engine::on(CancelItem& item) {
   if (at == contenders_.end()) return Status();
   Contender* contender = at->second.get();
   contender->canceled = true;
-  if (contender->step == Step::kTurn) give_up(contender, rpc_errors::kContextCanceled);
+  if (contender->step == Step::kTurn || contender->step == Step::kConfirm) {
+    give_up(contender, rpc_errors::kContextCanceled);
+  }
   return Status();
 }
 

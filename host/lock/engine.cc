@@ -147,9 +147,16 @@ Status Engine::on(RequestItem& item) {
     end_observer(observer, rpc_errors::kMalformedStream);
     return Status();
   }
-  RpcStatus linearizable = options_.check_linearizable();
-  if (!linearizable.ok()) {
-    end_observer(observer, linearizable);
+  if (!item.confirmed && !options_.is_linearizable()) {
+    RequestItem again{item.observer, std::move(item.name), false, true, {}};
+    options_.when_linearizable([inbox = inbox_, again](const RpcStatus& status) mutable {
+      again.status = status;
+      inbox->push(std::move(again));
+    });
+    return Status();
+  }
+  if (!item.status.ok()) {
+    end_observer(observer, item.status);
     return Status();
   }
   follow();

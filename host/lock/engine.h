@@ -44,6 +44,7 @@ class Engine {
   Status on(MissedItem& item);
   Status on(OpenedItem& item);
   Status on(RequestItem& item);
+  Status on(ConfirmedItem& item);
   Status on(GrantedItem& item);
   Status on(GoneItem& item);
 
@@ -54,6 +55,7 @@ class Engine {
   Status value_replaced(Contender* contender, const apply::ApplyResult& result);
   Status wait_for_turn(Contender* contender);
   Status has_turn(Contender* contender, const Contest& contest);
+  Status hold_lock(Contender* contender);
   // Leaves, deletes its key, and only then answers.
   void give_up(Contender* contender, const RpcStatus& status);
   void start_deletions();

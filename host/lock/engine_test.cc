@@ -31,7 +31,11 @@ class Env {
                        std::unique_ptr<apply::Waiter> waiter) {
       proposals.push_back({field, std::string(request), std::move(waiter)});
     };
-    o.check_linearizable = [this] { return linearizable; };
+    o.is_linearizable = [this] { return linearizable.ok() && !confirm_later; };
+    o.when_linearizable = [this](std::function<void(const RpcStatus&)> done) {
+      if (!confirm_later) return done(linearizable);
+      unconfirmed.push_back(std::move(done));
+    };
     o.new_lease_id = [this] { return ++last_lease; };
     o.header = [](int64_t revision) { return rpc::Header{1, 2, revision, 3}; };
     o.revision = [this] { return writer.revision(); };
@@ -132,6 +136,8 @@ class Env {
   std::map<uint64_t, Turn> turns;
   std::function<void(uint64_t, const Turn&)> on_turn;
   RpcStatus linearizable;
+  bool confirm_later = false;  // Reads wait in `unconfirmed`.
+  std::vector<std::function<void(const RpcStatus&)>> unconfirmed;
   bool lose_events = false;
   int64_t last_lease = 100;
   uint64_t last_id = 0;
@@ -335,6 +341,40 @@ TEST(EngineTest, WhoCannotReadLinearizablyGivesUp) {
   env.remove("m/held");
   env.settle();
   EXPECT_EQ(env.error(id), "etcdserver: no leader");
+  EXPECT_FALSE(env.exists("m/7"));
+}
+
+TEST(EngineTest, ALockIsHeldOnceReadsAreKnownToBeLinearizable) {
+  Env env;
+  env.leases = {7};
+  env.put("m/held");
+  uint64_t id = env.compete("m", 7);
+  env.settle();
+  env.confirm_later = true;
+  env.remove("m/held");
+  env.settle();
+  ASSERT_EQ(env.unconfirmed.size(), 1u);
+  EXPECT_TRUE(env.turns.empty());
+  env.unconfirmed[0](RpcStatus());
+  env.settle();
+  EXPECT_EQ(env.error(id), "");
+  EXPECT_TRUE(env.exists("m/7"));
+}
+
+TEST(EngineTest, WhoGoesWhileItsLockIsConfirmedGivesUp) {
+  Env env;
+  env.leases = {7};
+  env.put("m/held");
+  uint64_t id = env.compete("m", 7);
+  env.settle();
+  env.confirm_later = true;
+  env.remove("m/held");
+  env.settle();
+  env.cancel(id);
+  env.settle();
+  env.unconfirmed[0](RpcStatus());
+  env.settle();
+  EXPECT_EQ(env.error(id), "context canceled");
   EXPECT_FALSE(env.exists("m/7"));
 }
 

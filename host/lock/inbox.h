@@ -50,6 +50,13 @@ struct RequestItem {
   std::shared_ptr<Observer> observer;
   std::string name;
   bool malformed = false;
+  bool confirmed = false;  // `status` says whether the store may be read.
+  RpcStatus status;
+};
+// The contender whose turn it is may read the store, or may not.
+struct ConfirmedItem {
+  uint64_t id = 0;
+  RpcStatus status;
 };
 // The observer has new credit; it knows how much.
 struct GrantedItem {
@@ -59,7 +66,7 @@ struct GoneItem {
   std::shared_ptr<Observer> observer;
 };
 using Item = std::variant<StartItem, ProposedItem, CancelItem, BatchItem, MissedItem, OpenedItem,
-                          RequestItem, GrantedItem, GoneItem>;
+                          RequestItem, ConfirmedItem, GrantedItem, GoneItem>;
 
 class Inbox {
  public:

@@ -33,8 +33,10 @@ struct KeeperOptions {
   std::function<void(uint32_t field, std::string_view request,
                      std::unique_ptr<apply::Waiter> waiter)>
       propose;
-  // Ok if reads of the local store are linearizable now.
-  std::function<RpcStatus()> check_linearizable;
+  // Are reads of the local store linearizable now?
+  std::function<bool()> is_linearizable;
+  // Calls done() once a read that begins then is, or with why none can be; on any thread.
+  std::function<void(std::function<void(const RpcStatus&)> done)> when_linearizable;
   std::function<int64_t()> new_lease_id;
   std::function<rpc::Header(int64_t revision)> header;
   // The store's revision that readers see now.

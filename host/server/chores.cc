@@ -23,6 +23,15 @@ class NobodyWaits : public apply::Waiter {
   void complete(apply::ApplyResult) override {}
 };
 
+class DoneMark : public apply::Waiter {
+ public:
+  explicit DoneMark(std::atomic<bool>* under_way) : under_way_(under_way) {}
+  void complete(apply::ApplyResult) override { *under_way_ = false; }
+
+ private:
+  std::atomic<bool>* under_way_;
+};
+
 class ExpiryWaiter : public apply::Waiter {
  public:
   ExpiryWaiter(int64_t id, Log* log) : id_(id), log_(log) {}
@@ -76,25 +85,19 @@ void Server::checkpoint_leases() {
   }
 }
 
-void Server::expire_proposals() {
-  for (auto& waiter : waiters_.take_expired(apply::WaitList::Clock::now())) {
-    apply::ApplyResult result;
-    result.rpc = rpc_errors::kTimeout;
-    waiter->complete(std::move(result));
-  }
-}
-
 // The version goes down to the one that a downgrade aims at, and comes back when that has ended.
 void Server::update_cluster_version() {
   if (!raft_->is_leader()) return;
   std::string target = cluster_->downgrade_target();
   if (target.empty()) target = api::kStorageVersion;
   std::string version = cluster_->version();
-  if (version.empty() || version == target) return;
-  log_->info("updating cluster version using v3 API", {{"from", version}, {"to", target}});
+  if (version == target || version_proposed_.exchange(true)) return;
+  log_->info(version.empty() ? "setting up initial cluster version using v3 API"
+                             : "updating cluster version using v3 API",
+             {{"from", version}, {"to", target}});
   std::string request;
   wire::append_bytes_field(&request, 1, target);
-  propose(wire::kRaftClusterVersionSet, request, std::make_unique<NobodyWaits>());
+  propose(wire::kRaftClusterVersionSet, request, std::make_unique<DoneMark>(&version_proposed_));
 }
 
 void Server::refresh_store_size() {

@@ -150,13 +150,8 @@ void RaftNode::transfer_leadership(raft::NodeId to) {
   add([to](replica::Replica& replica) { (void)replica.transfer_leadership(to).ok(); });
 }
 
-// Comes from within send(), too: whoever is at the replica, or the node's thread, takes it up.
 void RaftNode::report_unreachable(raft::NodeId peer) {
-  std::lock_guard lock(inbox_mutex_);
-  if (stopping_) return;
-  inbox_.tasks.push_back([peer](replica::Replica& replica) { replica.report_unreachable(peer); });
-  kicked_ = true;
-  wake_.notify_one();
+  add([peer](replica::Replica& replica) { replica.report_unreachable(peer); });
 }
 
 void RaftNode::report_snapshot(raft::NodeId peer, bool sent) {
@@ -247,13 +242,17 @@ void RaftNode::forget_expired() {
 // At the replica.
 
 void RaftNode::drive() {
+  // A callback's own news is taken up by whoever called it back.
+  if (driver_.load(std::memory_order_relaxed) == std::this_thread::get_id()) return;
   for (;;) {
     std::unique_lock core(core_mutex_, std::try_to_lock);
     if (!core.owns_lock()) return;
+    driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     while (take(&taken_)) {
       serve(taken_);
       work();
     }
+    driver_.store({}, std::memory_order_relaxed);
     core.unlock();
     // Somebody may have come after the last look and found the core taken.
     std::lock_guard lock(inbox_mutex_);
@@ -266,10 +265,12 @@ void RaftNode::serve_inbox_once() {
   {
     std::unique_lock core(core_mutex_, std::try_to_lock);
     if (!core.owns_lock()) return;
+    driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
     if (take(&taken_)) {
       serve(taken_);
       work();
     }
+    driver_.store({}, std::memory_order_relaxed);
   }
   std::lock_guard lock(inbox_mutex_);
   if (stopping_ || kicked_ || !has_news()) return;
@@ -288,7 +289,10 @@ void RaftNode::run() {
       kicked_ = false;
     }
     std::unique_lock core(core_mutex_);
-    if (auto now = Clock::now(); now >= next_tick) {
+    driver_.store(std::this_thread::get_id(), std::memory_order_relaxed);
+    auto now = Clock::now();
+    const bool ticks = now >= next_tick;
+    if (ticks) {
       replica_->tick();
       forget_expired();
       // Time lost to a stall is not made up for: a burst of ticks would look like a lost leader.
@@ -302,7 +306,9 @@ void RaftNode::run() {
     if (applied != 0) replica_->applied(applied);
     campaign_if_alone();
     work();
+    driver_.store({}, std::memory_order_relaxed);
     core.unlock();
+    if (ticks && options_.on_tick) options_.on_tick();
     drive();
   }
 }
@@ -399,6 +405,7 @@ void RaftNode::show_state() {
   term_.store(state.term, std::memory_order_release);
   committed_.store(state.committed, std::memory_order_release);
   leader_.store(state.leader, std::memory_order_release);
+  learner_.store(state.learner, std::memory_order_release);
   if (state.role != raft::Role::kLeader || !replica_->is_alone()) {
     local_reads_from_.store(raft::kNoLimit, std::memory_order_release);
   } else if (local_reads_from_.load(std::memory_order_relaxed) == raft::kNoLimit) {

@@ -58,6 +58,8 @@ struct RaftNodeOptions {
   std::function<void(raft::SnapshotRef)> on_snapshot;
   std::function<void(const std::vector<raft::ReadState>&)> on_read_states;
   std::function<void(raft::NodeId asked)> on_disk_stalled;
+  // On the node's own thread, which holds nothing meanwhile.
+  std::function<void()> on_tick;
   // A message that makes no sense was left out.
   std::function<void(const Status&)> on_malformed;
 };
@@ -99,6 +101,7 @@ class RaftNode : private replica::Surroundings {
   uint64_t leader() const { return leader_.load(std::memory_order_acquire); }
   uint64_t committed() const { return committed_.load(std::memory_order_acquire); }
   bool is_leader() const { return leader() == options_.core.id; }
+  bool is_learner() const { return learner_.load(std::memory_order_acquire); }
   // With this index applied, reads of the local store are linearizable while this value stays. Only
   // of a leader that is the cluster's one member; kNoLimit for all others.
   uint64_t local_reads_from() const { return local_reads_from_.load(std::memory_order_acquire); }
@@ -184,6 +187,8 @@ class RaftNode : private replica::Surroundings {
   std::atomic<uint64_t> term_{0};
   std::atomic<uint64_t> leader_{0};
   std::atomic<uint64_t> committed_{0};
+  std::atomic<bool> learner_{false};
+  std::atomic<std::thread::id> driver_{};  // Who is at the replica in drive().
   std::atomic<uint64_t> local_reads_from_{raft::kNoLimit};
   std::thread thread_;
 };

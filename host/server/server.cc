@@ -15,9 +15,6 @@ uint64_t first_request_id(uint64_t member_id) {
   return (member_id & 0xffff) << 48 | (static_cast<uint64_t>(ms) & 0xffffffffff) << 8;
 }
 
-// How far the apply loop may be behind before proposals are refused, as in etcd.
-constexpr uint64_t kUnappliedEntriesMax = 5000;
-
 class PromiseWaiter : public apply::Waiter {
  public:
   explicit PromiseWaiter(std::promise<RpcStatus> done) : done_(std::move(done)) {}
@@ -32,10 +29,6 @@ Level level_named(std::string_view name) {
 }
 
 }  // namespace
-
-std::chrono::milliseconds request_timeout(const config::Config& config) {
-  return std::chrono::seconds(5) + 2 * config.election_timeout;
-}
 
 Server::Server(const config::Config& config, std::string executable_dir, Log* log)
     : config_(config), executable_dir_(std::move(executable_dir)), log_(log) {}
@@ -74,9 +67,9 @@ Status Server::start() {
   raft_->start(std::move(wal_));
   refresh_store_size();
   chores_ = std::thread([this] { chores_loop(); });
-  MORTISE_RETURN_IF_ERROR(publish());
   start_auto_compaction();
-  return serve();
+  publisher_ = std::thread([this] { publish_and_serve(); });
+  return Status();
 }
 
 RpcStatus Server::propose_and_wait(uint32_t field, std::string_view request) {
@@ -102,16 +95,17 @@ void Server::start_auto_compaction() {
   auto_compactor_ = std::make_unique<AutoCompactor>(options, std::move(hooks), log_);
 }
 
-// Makes the member's name and addresses known through the log, and the cluster's version if it has
-// none.
-Status Server::publish() {
-  auto log_and_wait = [this](uint32_t field, const std::string& request) -> Status {
-    RpcStatus status = propose_and_wait(field, request);
-    return status.ok() ? Status()
-                       : internal_error("cannot publish the member: " + status.message());
-  };
-  // The election takes a moment; there is nobody else to win it.
-  while (!raft_->is_leader()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+// Clients are served once the member has made itself known, for which it needs the others.
+void Server::publish_and_serve() {
+  if (publish()) {
+    if (Status status = serve(); !status.ok()) fail("clients cannot be served", status);
+  }
+  published_ = true;
+}
+
+// Makes the member's name and addresses known through the log; false if the server is stopped
+// before that is done.
+bool Server::publish() {
   std::string attributes, request;
   wire::append_bytes_field(&attributes, 1, config_.name);
   for (const std::string& url : config::url_texts(config_.advertise_client_urls)) {
@@ -119,14 +113,38 @@ Status Server::publish() {
   }
   wire::append_varint_field(&request, 1, cluster_->local_id());
   wire::append_bytes_field(&request, 2, attributes);
-  MORTISE_RETURN_IF_ERROR(log_and_wait(wire::kRaftClusterMemberAttrSet, request));
-  log_->info("published local member to cluster through raft",
-             {{"local-member-id", membership::hex_id(cluster_->local_id())},
-              {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
-  if (!cluster_->version().empty()) return Status();
-  std::string version;
-  wire::append_bytes_field(&version, 1, api::kStorageVersion);
-  return log_and_wait(wire::kRaftClusterVersionSet, version);
+  const std::string local = membership::hex_id(cluster_->local_id());
+  while (!shutting_down_) {
+    RpcStatus status = propose_and_wait(wire::kRaftClusterMemberAttrSet, request);
+    if (status.ok()) break;
+    if (shutting_down_) return false;
+    log_->warn("failed to publish local member to cluster through raft",
+               {{"local-member-id", local}, {"error", status.message()}});
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  log_->info(
+      "published local member to cluster through raft",
+      {{"local-member-id", local}, {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
+  // The leader sets the version; without one no request is admitted.
+  while (!shutting_down_ && cluster_->version().empty()) {
+    update_cluster_version();
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return !shutting_down_;
+}
+
+// Nobody but the publisher waits for proposals while it is at work.
+void Server::stop_publishing() {
+  shutting_down_ = true;
+  while (publisher_.joinable() && !published_) {
+    for (auto& waiter : waiters_.take_all()) {
+      apply::ApplyResult result;
+      result.rpc = rpc_errors::kStopped;
+      waiter->complete(std::move(result));
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  if (publisher_.joinable()) publisher_.join();
 }
 
 Status Server::serve() {
@@ -189,33 +207,6 @@ void Server::adopt(Accepted accepted) {
     log_->warn("rejected connection on client endpoint",
                {{"remote-addr", accepted.remote}, {"error", std::string(error.message)}});
   }
-}
-
-void Server::propose(uint32_t field, std::string_view request,
-                     std::unique_ptr<apply::Waiter> waiter) {
-  auto fail_with = [&](const RpcStatus& status) {
-    apply::ApplyResult result;
-    result.rpc = status;
-    waiter->complete(std::move(result));
-  };
-  if (raft_->committed() > applied_index() + kUnappliedEntriesMax) {
-    return fail_with(rpc_errors::kTooManyRequests);
-  }
-  uint64_t id = next_request_id();
-  std::string data = wire::encode_raft_request(id, field, request);
-  if (data.size() > config_.max_request_bytes) return fail_with(rpc_errors::kRequestTooLarge);
-  auto deadline = apply::WaitList::Clock::now() + request_timeout(config_);
-  waiters_.add(id, std::move(waiter), deadline);
-  if (raft_->propose(id, std::move(data), deadline)) return;
-  waiter = waiters_.take(id);
-  if (waiter != nullptr) fail_with(rpc_errors::kTooManyRequests);
-}
-
-// With one voter nothing is acknowledged before it is applied here, so the store is up to date
-// while this member leads.
-RpcStatus Server::check_linearizable() const {
-  if (raft_->is_leader()) return RpcStatus();
-  return rpc_errors::kNoLeader;
 }
 
 void Server::when_compacted(int64_t revision, std::function<void(bool)> done) {
@@ -339,11 +330,9 @@ void Server::wait_for_drain() {
 void Server::stop() {
   if (!data_dir_) return;
   log_->info("closing etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  stop_publishing();
+  if (raft_ && chores_.joinable()) try_transfer_leadership();
   listeners_.stop();
-  if (raft_) {
-    log_->info("skipped leadership transfer for single voting member cluster",
-               {{"local-member-id", membership::hex_id(cluster_->local_id())}});
-  }
   // From here on transports take up no call, so a client whose stream ends begins no other here.
   begin_drain();
   if (hub_) hub_->stop();
@@ -367,6 +356,9 @@ void Server::stop() {
     result.rpc = rpc_errors::kStopped;
     waiter->complete(std::move(result));
   }
+  if (read_rounds_) read_rounds_->stop();
+  leadership_.stop();
+  confirmed_reads_.stop();
   long_reads_.stop();
   maintenance_.stop();
   snapshots_.stop();

@@ -23,9 +23,11 @@
 #include "host/server/bootstrap.h"
 #include "host/server/compaction.h"
 #include "host/server/data_dir.h"
+#include "host/server/leadership.h"
 #include "host/server/listener.h"
 #include "host/server/log.h"
 #include "host/server/raft_node.h"
+#include "host/server/read_rounds.h"
 #include "host/server/store_size.h"
 #include "host/server/task_threads.h"
 #include "host/watch/hub.h"
@@ -37,6 +39,8 @@ std::chrono::milliseconds request_timeout(const config::Config& config);
 
 // Ranges over much of the store, and hashes, that run at once.
 constexpr size_t kLongReadThreads = 2;
+// Reads that go on once they are known to be linearizable.
+constexpr size_t kConfirmedReadThreads = 2;
 
 class Server : public api::Node {
  public:
@@ -51,7 +55,12 @@ class Server : public api::Node {
   // api::Node
   void propose(uint32_t field, std::string_view request,
                std::unique_ptr<apply::Waiter> waiter) override;
-  RpcStatus check_linearizable() const override;
+  void propose_membership(raft::MembershipChange change,
+                          std::unique_ptr<apply::Waiter> waiter) override;
+  bool is_linearizable() const override;
+  void when_linearizable(std::function<void(const RpcStatus&)> done) override;
+  void move_leader(uint64_t to, std::function<void(const RpcStatus&)> done) override;
+  bool is_learner() const override { return raft_->is_learner(); }
   void when_compacted(int64_t revision, std::function<void(bool)> done) override;
   std::optional<mvcc::PastHash> past_hash(int64_t revision) const override {
     return compaction_->hashes().find(revision);
@@ -97,10 +106,27 @@ class Server : public api::Node {
   Status write_identity(const Beginning& beginning);
   std::vector<membership::Member> founders(const Beginning& beginning);
   Result<wal::Recovered> recover_log(const Beginning& beginning, uint64_t applied,
-                                     std::vector<raft::EntryRef>* entries);
+                                     uint64_t applied_term, std::unique_ptr<raft::MemoryLog>* log);
   RaftNodeOptions raft_options(const Beginning& beginning, uint64_t applied);
-  void role_changed(const raft::SoftState& state, uint64_t term);
   Status make_raft(const Beginning& beginning);
+
+  // consensus.cc
+  void proposals_dropped(const std::vector<uint64_t>& ids);
+  void expire_proposals();
+  RpcStatus timeout_reason(Leadership::Clock::time_point start) const;
+  void make_read_rounds();
+  void role_changed(const raft::SoftState& state, uint64_t term);
+  void disk_stalled(uint64_t asked);
+  void on_tick();
+  void skip_first_ticks(Leadership::Clock::time_point now);
+  void try_transfer_leadership();
+  std::vector<uint64_t> voting_members() const;
+
+  // peers.cc
+  size_t active_peers() const;
+  bool is_active_since(uint64_t id, Leadership::Clock::time_point start) const;
+  bool is_quorum_active(Leadership::Clock::time_point start) const;
+  std::optional<uint64_t> longest_active(const std::vector<uint64_t>& members) const;
 
   // wiring.cc
   Status make_hub();
@@ -116,7 +142,9 @@ class Server : public api::Node {
 
   Status bind_listeners();
   void log_start(bool is_new) const;
-  Status publish();
+  void publish_and_serve();
+  bool publish();
+  void stop_publishing();
   RpcStatus propose_and_wait(uint32_t field, std::string_view request);
   Status serve();
   void log_serving() const;
@@ -125,7 +153,6 @@ class Server : public api::Node {
   void chores_loop();
   void expire_leases();
   void checkpoint_leases();
-  void expire_proposals();
   void update_cluster_version();
   void refresh_store_size();
   void maybe_release_log();
@@ -168,6 +195,9 @@ class Server : public api::Node {
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
   Listeners listeners_;
+  Leadership leadership_;
+  std::unique_ptr<ReadRounds> read_rounds_;
+  TaskThreads confirmed_reads_{kConfirmedReadThreads};
   TaskThreads long_reads_{kLongReadThreads};
   TaskThreads maintenance_;
   TaskThreads snapshots_;
@@ -178,9 +208,15 @@ class Server : public api::Node {
   StoreSize store_size_;
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
+  std::atomic<bool> version_proposed_{false};
   std::atomic<uint32_t> open_snapshots_{0};
   uint64_t released_at_index_ = 0;  // The chores thread's.
   uint64_t released_at_log_bytes_ = 0;
+  bool first_ticks_skipped_ = false;  // The raft thread's.
+  Leadership::Clock::time_point first_tick_at_;
+  std::thread publisher_;
+  std::atomic<bool> published_{false};
+  std::atomic<bool> shutting_down_{false};
 
   std::mutex chores_mutex_;
   std::condition_variable chores_wake_;  // Also: drained transports.

@@ -9,28 +9,45 @@
 namespace mortise::server {
 namespace {
 
-// Entries above what the store holds, as recovery finds them.
+// The entries that recovery finds: those above what the store holds, and before them what members
+// that lag may want.
 class LogSink : public wal::RecoverySink {
  public:
   explicit LogSink(uint64_t applied) : applied_(applied) {}
   void drop_from(uint64_t index) override {
-    while (!entries_.empty() && entries_.back()->index >= index) entries_.pop_back();
+    for (; !entries_.empty() && entries_.back()->index >= index; entries_.pop_back()) {
+      bytes_ -= raft::entry_bytes(*entries_.back());
+    }
   }
   Status append(const wal::EntryRecord& record) override {
-    if (record.index <= applied_) return Status();
     auto entry = std::make_shared<raft::Entry>();
     entry->term = record.term;
     entry->index = record.index;
     entry->type = static_cast<raft::EntryType>(record.type);
     entry->data.assign(record.data);
+    bytes_ += raft::entry_bytes(*entry);
     entries_.push_back(std::move(entry));
+    while (bytes_ > replica::kLogBytesMax && entries_.front()->index <= applied_) {
+      bytes_ -= raft::entry_bytes(*entries_.front());
+      entries_.pop_front();
+    }
     return Status();
   }
-  const std::vector<raft::EntryRef>& entries() const { return entries_; }
+  // The oldest entry, if the store holds it, only tells the term before the others.
+  Result<std::unique_ptr<raft::MemoryLog>> make_log(uint64_t applied_term) {
+    auto log = std::make_unique<raft::MemoryLog>(applied_, applied_term);
+    if (!entries_.empty() && entries_.front()->index <= applied_) {
+      log = std::make_unique<raft::MemoryLog>(entries_.front()->index, entries_.front()->term);
+      entries_.pop_front();
+    }
+    MORTISE_RETURN_IF_ERROR(log->append({entries_.begin(), entries_.end()}));
+    return log;
+  }
 
  private:
   uint64_t applied_;
-  std::vector<raft::EntryRef> entries_;
+  uint64_t bytes_ = 0;
+  std::deque<raft::EntryRef> entries_;
 };
 
 std::string identity_row(uint64_t cluster_id, uint64_t member_id) {
@@ -176,12 +193,13 @@ std::vector<membership::Member> Server::founders(const Beginning& beginning) {
 // Opens the log and hands out the entries above what the store holds; a founder's new log gets its
 // first ones.
 Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t applied,
-                                           std::vector<raft::EntryRef>* entries) {
+                                           uint64_t applied_term,
+                                           std::unique_ptr<raft::MemoryLog>* log) {
   wal::Options options;
   options.dir = data_dir_->wal_path();
   options.cluster_id = beginning.cluster_id;
   options.member_id = beginning.member_id;
-  options.first_index = applied + 1;
+  options.first_index = applied - std::min(applied, config_.snapshot_catchup_entries);
   options.unsafe_no_fsync = config_.unsafe_no_fsync;
   LogSink sink(applied);
   MORTISE_ASSIGN_OR_RETURN(wal_, wal::Wal::open(options, sink));
@@ -194,7 +212,10 @@ Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t 
   if (!has_entries && applied == 0) {
     std::vector<membership::Member> members;
     if (!recovered.hard_state) members = founders(beginning);
-    if (members.empty()) return recovered;
+    if (members.empty()) {
+      *log = std::make_unique<raft::MemoryLog>();
+      return recovered;
+    }
     MORTISE_RETURN_IF_ERROR(write_founding_entries(wal_.get(), members));
     wal_.reset();
     sink = LogSink(0);
@@ -206,7 +227,7 @@ Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t 
                       std::to_string(recovered.last_index) + ", but the store needs those after " +
                       std::to_string(applied));
   }
-  *entries = sink.entries();
+  MORTISE_ASSIGN_OR_RETURN(*log, sink.make_log(applied_term));
   return recovered;
 }
 
@@ -217,6 +238,7 @@ RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applie
   node.core.election_ticks = static_cast<uint32_t>(config_.election_ticks);
   node.core.pre_vote = config_.pre_vote;
   node.core.uncommitted_bytes_max = kUncommittedBytesMax;
+  node.core.inflight_bytes_max = kInflightBytesMax;
   node.tick = config_.heartbeat_interval;
   node.seed = beginning.member_id ^ std::random_device{}();
   node.catchup_entries = config_.snapshot_catchup_entries;
@@ -227,41 +249,28 @@ RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applie
     role_changed(state, term);
   };
   node.on_dropped = [this](const std::vector<uint64_t>& ids, const Status&) {
-    for (uint64_t id : ids) {
-      auto waiter = waiters_.take(id);
-      if (waiter == nullptr) continue;
-      apply::ApplyResult result;
-      result.rpc = leader() == 0 ? rpc_errors::kNoLeader : rpc_errors::kProposalDropped;
-      waiter->complete(std::move(result));
-    }
+    proposals_dropped(ids);
   };
+  node.on_read_states = [this](const std::vector<raft::ReadState>& states) {
+    read_rounds_->read_states(states);
+  };
+  node.on_disk_stalled = [this](raft::NodeId asked) { disk_stalled(asked); };
+  node.on_malformed = [this](const Status& status) {
+    log_->warn("failed to process Raft message", {{"error", status.message()}});
+  };
+  node.on_tick = [this] { on_tick(); };
   node.on_failed = [this](const Status& status) { fail("the log failed", status); };
   return node;
-}
-
-void Server::role_changed(const raft::SoftState& state, uint64_t term) {
-  bool leads = state.role == raft::Role::kLeader;
-  log_->info(leads ? "raft: became leader" : "raft: role changed",
-             {{"role", raft::to_string(state.role)},
-              {"term", term},
-              {"leader", membership::hex_id(state.leader)}});
-  if (leads) {
-    lessor_->promote(config_.election_timeout);
-  } else {
-    lessor_->demote();
-  }
 }
 
 Status Server::make_raft(const Beginning& beginning) {
   uint64_t applied = 0, applied_term = 0;
   MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &applied_term));
-  std::vector<raft::EntryRef> entries;
-  MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(beginning, applied, &entries));
+  std::unique_ptr<raft::MemoryLog> memory;
+  MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(beginning, applied, applied_term, &memory));
 
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_ASSIGN_OR_RETURN(auto conf_state, apply::read_conf_state(reader));
-  auto memory = std::make_unique<raft::MemoryLog>(applied, applied_term);
-  MORTISE_RETURN_IF_ERROR(memory->append(entries));
   raft::HardState hard_state;
   if (recovered.hard_state) {
     hard_state = {recovered.hard_state->term, recovered.hard_state->vote,

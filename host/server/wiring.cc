@@ -22,7 +22,10 @@ void Server::make_keeper() {
                           std::unique_ptr<apply::Waiter> waiter) {
     propose(field, request, std::move(waiter));
   };
-  keeper.check_linearizable = [this] { return check_linearizable(); };
+  keeper.is_linearizable = [this] { return is_linearizable(); };
+  keeper.when_linearizable = [this](std::function<void(const RpcStatus&)> done) {
+    when_linearizable(std::move(done));
+  };
   keeper.new_lease_id = [this] { return new_lease_id(); };
   keeper.header = [this](int64_t revision) { return context_->header(revision); };
   keeper.revision = [this] { return revision(); };
@@ -69,6 +72,7 @@ apply::Hooks Server::apply_hooks() {
   hooks.committed = [this](const mvcc::State& state, uint64_t applied) {
     revision_.store(state.revision, std::memory_order_release);
     applied_index_.store(applied, std::memory_order_release);
+    read_rounds_->applied(applied);
   };
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
     store_size_.written(static_cast<int64_t>(batch->arena->bytes_used()));
@@ -108,6 +112,7 @@ Status Server::make_apply() {
   lessor.makes_checkpoints = config_.feature_gates.at("LeaseCheckpoint");
   lessor_ = std::make_unique<lease::Lessor>(std::move(lessor));
   MORTISE_RETURN_IF_ERROR(make_hub());
+  make_read_rounds();
   make_keeper();
   applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
                                               &waiters_, apply_hooks());
