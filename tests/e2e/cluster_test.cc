@@ -11,6 +11,7 @@
 #include <random>
 
 #include "tests/lib/cluster.h"
+#include "tests/lib/faults.h"
 #include "tests/lib/writes.h"
 
 namespace mortise::testing {
@@ -21,21 +22,6 @@ using ::testing::HasSubstr;
 using KvStub = etcdserverpb::KV::Stub;
 
 constexpr std::chrono::milliseconds kWriteBound{500};
-
-// The members that a parameter stands for: "mixed", "etcd", or a list of targets.
-std::vector<Target> targets_of(const std::string& names) {
-  if (names == "mixed") return targets_of("rocksdb,lmdb,lmdb");
-  if (names == "etcd") return {etcd_target(), etcd_target(), etcd_target()};
-  std::vector<Target> out;
-  size_t at = 0;
-  while (at <= names.size()) {
-    size_t end = std::min(names.find(',', at), names.size());
-    std::string name = names.substr(at, end - at);
-    out.push_back(name.starts_with('/') ? etcd_target(name) : mortise_target(name));
-    at = end + 1;
-  }
-  return out;
-}
 
 std::vector<std::string> parameters() {
   const char* wanted = std::getenv("MORTISE_CLUSTER_TARGETS");
@@ -51,7 +37,7 @@ int fault_rounds() {
 class ClusterTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
-    for (const Target& target : targets_of(GetParam())) {
+    for (const Target& target : cluster_targets(GetParam())) {
       if (!available(target)) GTEST_SKIP() << target.binary << " is not installed";
     }
   }
@@ -59,7 +45,7 @@ class ClusterTest : public ::testing::TestWithParam<std::string> {
   // Three members that serve, in memory: the disk is kill_test's subject.
   void start(std::vector<std::string> flags = {}) {
     ClusterOptions options{.flags = std::move(flags), .in_memory = true};
-    cluster_ = std::make_unique<Cluster>(targets_of(GetParam()), options);
+    cluster_ = std::make_unique<Cluster>(cluster_targets(GetParam()), options);
     ASSERT_EQ(cluster_->start().message(), "");
   }
 
@@ -314,7 +300,7 @@ TEST_P(ClusterTest, MemberIsReplacedUnderLoad) {
   cluster_->id(lost);
   cluster_->kill(lost);
   ASSERT_EQ(cluster_->remove(lost).message(), "");
-  auto added = cluster_->add(targets_of(GetParam())[lost]);
+  auto added = cluster_->add(cluster_targets(GetParam())[lost]);
   ASSERT_TRUE(added.ok()) << added.status().message();
   ASSERT_EQ(cluster_->wait_serving(*added).message(), "");
   EXPECT_TRUE(load.wait_progress(kClusterBound).has_value());
@@ -325,49 +311,18 @@ TEST_P(ClusterTest, MemberIsReplacedUnderLoad) {
   EXPECT_THAT(members.text, ::testing::Not(HasSubstr(", m" + std::to_string(lost) + ", ")));
 }
 
-// What happens to the leader in a round of FaultsOfTheLeader.
-enum class Fault { kKill, kPause, kIsolate, kMute, kDeaf };
-
-const char* fault_name(Fault fault) {
-  switch (fault) {
-    case Fault::kKill: return "kill";
-    case Fault::kPause: return "pause";
-    case Fault::kIsolate: return "isolate";
-    case Fault::kMute: return "mute";
-    case Fault::kDeaf: return "deaf";
-  }
-  return "";
-}
-
 class FaultTest : public ClusterTest {
  protected:
-  void begin_fault(Fault fault, size_t leads) {
-    if (fault == Fault::kKill) cluster_->kill(leads);
-    if (fault == Fault::kPause) cluster_->pause(leads);
-    if (fault == Fault::kIsolate) cluster_->network().isolate(leads);
-    for (size_t other = 0; other < 3; ++other) {
-      if (fault == Fault::kMute && other != leads) cluster_->network().cut(leads, other);
-      if (fault == Fault::kDeaf && other != leads) cluster_->network().cut(other, leads);
-    }
-  }
-
-  Status end_fault(Fault fault, size_t leads) {
-    if (fault == Fault::kKill) return cluster_->launch(leads);
-    if (fault == Fault::kPause) cluster_->resume(leads);
-    cluster_->network().mend();
-    return Status();
-  }
-
   // Writes must go on after the fault, and all members be equal after its end.
   void round(Fault fault, Load* load) {
     ASSERT_TRUE(load->wait_progress(kClusterBound).has_value()) << cluster_->logs();
     size_t leads = leader();
-    begin_fault(fault, leads);
+    begin_fault(cluster_.get(), fault, leads);
     auto resumed = load->wait_progress(kClusterBound);
     ASSERT_TRUE(resumed.has_value()) << "writes do not resume" << cluster_->logs();
     std::printf("  %-7s: writes resume after %ld ms\n", fault_name(fault), resumed->count());
     std::fflush(stdout);
-    ASSERT_EQ(end_fault(fault, leads).message(), "");
+    ASSERT_EQ(end_fault(cluster_.get(), fault, leads).message(), "");
     ASSERT_EQ(cluster_->wait_serving().message(), "");
     ASSERT_EQ(cluster_->check_equal().message(), "");
   }
@@ -380,7 +335,7 @@ TEST_P(FaultTest, FaultsOfTheLeader) {
   Load load(4, seed, endpoints(), kWriteBound);
   for (int i = 0; i < fault_rounds() && !HasFailure(); ++i) {
     SCOPED_TRACE("round " + std::to_string(i));
-    round(static_cast<Fault>(i % 5), &load);
+    round(static_cast<Fault>(i % kFaults), &load);
   }
   load.stop();
   ASSERT_FALSE(HasFailure());

@@ -2,6 +2,7 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <thread>
 
@@ -28,6 +29,19 @@ grpc::Status linearizable_read(Client* client, int64_t* revision) {
 }
 
 }  // namespace
+
+std::vector<Target> cluster_targets(const std::string& names) {
+  if (names == "mixed") return cluster_targets("rocksdb,lmdb,lmdb");
+  if (names == "etcd") return {etcd_target(), etcd_target(), etcd_target()};
+  std::vector<Target> out;
+  for (size_t at = 0; at <= names.size();) {
+    size_t end = std::min(names.find(',', at), names.size());
+    std::string name = names.substr(at, end - at);
+    out.push_back(name.starts_with('/') ? etcd_target(name) : mortise_target(name));
+    at = end + 1;
+  }
+  return out;
+}
 
 Cluster::Cluster(const std::vector<Target>& targets, ClusterOptions options)
     : options_(std::move(options)) {

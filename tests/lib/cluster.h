@@ -22,6 +22,10 @@ struct ClusterOptions {
   bool in_memory = false;
 };
 
+// The members that a name stands for: "mixed" (both backends), "etcd" (Debian's), or a list of
+// backends and of an etcd's paths, "lmdb,lmdb,/opt/etcd".
+std::vector<Target> cluster_targets(const std::string& names);
+
 // How long a cluster may take to do what it must do at last.
 constexpr std::chrono::seconds kClusterBound{60};
 
