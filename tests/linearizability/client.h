@@ -1,5 +1,5 @@
-// A client whose every operation is recorded: what it asked, when, and what it was told. The checker
-// reads the records; checker/history.go says what the fields mean.
+// A client whose every operation is recorded: what it asked, when, and what it was told. The
+// checker reads the records; checker/history.go says what the fields mean.
 //
 // A RecordingClient is used by one thread. Several share the values' counter.
 #pragma once

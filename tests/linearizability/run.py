@@ -50,13 +50,18 @@ def main():
     parser.add_argument("--targets", default="mixed")
     parser.add_argument("--rounds", default="3")
     parser.add_argument("--seed")
-    parser.add_argument("--recorder", required=True)
+    parser.add_argument("--recorder", help="the program that takes histories")
+    parser.add_argument("--checker-only", action="store_true", help="build the checker and run its own tests")
     parser.add_argument("--work", required=True)
     arguments = parser.parse_args()
     name = re.sub(r"\W", "_", arguments.targets)
     work = pathlib.Path(arguments.work).resolve() / name
     work.mkdir(parents=True, exist_ok=True)
     checker = build_checker(work)
+    if arguments.checker_only:
+        return
+    if not arguments.recorder:
+        parser.error("--recorder is needed")
     history, picture = work / "history.jsonl", work / "history.html"
     for path in (history, picture):
         path.unlink(missing_ok=True)
