@@ -117,16 +117,16 @@ class Bench {
 
   template <typename Run>
   Status measure(const Run& run) {
-    if (options_.server_pid > 0) {
-      auto before = sample_server(options_.server_pid);
+    if (!options_.server_pids.empty()) {
+      auto before = sample_servers(options_.server_pids);
       if (!before.ok()) return before.status();
       report_.server_before = before.value();
     }
     const double cpu_before = own_cpu_s();
     report_.run = run();
     report_.client_cpu_s = own_cpu_s() - cpu_before;
-    if (options_.server_pid > 0) {
-      auto after = sample_server(options_.server_pid);
+    if (!options_.server_pids.empty()) {
+      auto after = sample_servers(options_.server_pids);
       if (!after.ok()) return after.status();
       report_.server_after = after.value();
     }

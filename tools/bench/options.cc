@@ -43,7 +43,9 @@ void add_run_options(CLI::App* app, Options* o) {
   app->add_option("--max-errors", o->max_errors, "Stop after so many failed requests")
       ->capture_default_str();
   app->add_option("--seed", o->seed, "Seed of the key choice")->capture_default_str();
-  app->add_option("--server-pid", o->server_pid, "Local server whose CPU and memory to read")
+  app->add_option("--server-pid", o->server_pids,
+                  "Local servers whose CPU and memory to read and add up, comma separated")
+      ->delimiter(',')
       ->check(CLI::PositiveNumber);
   app->add_option("--json", o->json_path, "File to write the report to; - for standard output");
   app->add_flag("--quiet", o->quiet, "No progress lines");

@@ -56,7 +56,7 @@ struct Options {
   int leases = 1;
   int64_t lease_ttl_s = 600;
 
-  int server_pid = 0;
+  std::vector<int> server_pids;  // Their figures are added up.
   std::string json_path;
   bool quiet = false;
 };

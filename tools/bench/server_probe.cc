@@ -63,4 +63,16 @@ Result<ServerSample> sample_server(int pid) {
   return sample;
 }
 
+Result<ServerSample> sample_servers(const std::vector<int>& pids) {
+  ServerSample sum;
+  for (int pid : pids) {
+    MORTISE_ASSIGN_OR_RETURN(auto sample, sample_server(pid));
+    sum.user_s += sample.user_s;
+    sum.system_s += sample.system_s;
+    sum.rss_bytes += sample.rss_bytes;
+    sum.rss_peak_bytes += sample.rss_peak_bytes;
+  }
+  return sum;
+}
+
 }  // namespace mortise::bench

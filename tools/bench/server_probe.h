@@ -1,8 +1,9 @@
-// CPU time and memory of the server's process, from /proc.
+// CPU time and memory of server processes, from /proc.
 #pragma once
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "host/base/status.h"
 
@@ -19,6 +20,8 @@ struct ServerSample {
 
 // kNotFound if there is no such process.
 Result<ServerSample> sample_server(int pid);
+// The sum over several; the peak is that of each added up.
+Result<ServerSample> sample_servers(const std::vector<int>& pids);
 
 // The pieces of it, on the text of /proc/PID/stat and /proc/PID/status. kInvalid if a field is
 // missing.

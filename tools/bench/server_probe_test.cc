@@ -39,6 +39,14 @@ TEST(ServerProbe, ReadsALivingProcess) {
   EXPECT_GE(sample.value().rss_peak_bytes, sample.value().rss_bytes);
 }
 
+TEST(ServerProbe, AddsUpSeveral) {
+  const auto one = sample_servers({getpid()});
+  const auto two = sample_servers({getpid(), getpid()});
+  ASSERT_TRUE(one.ok() && two.ok());
+  EXPECT_GT(two.value().rss_bytes, one.value().rss_bytes * 3 / 2);
+  EXPECT_FALSE(sample_servers({getpid(), 1 << 23}).ok());
+}
+
 TEST(ServerProbe, NoSuchProcess) {
   // The largest process number is below this on every Linux.
   EXPECT_EQ(sample_server(1 << 23).status().code(), StatusCode::kNotFound);
