@@ -75,6 +75,7 @@ Status Applier::flush() {
   for (Done& done : done_) done.waiter->complete(std::move(done.result));
   if (many) hooks_.answering(false);
   done_.clear();
+  if (std::exchange(removed_self_, false) && hooks_.removed_self) hooks_.removed_self();
   return Status();
 }
 
@@ -139,7 +140,8 @@ Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyRe
     case wire::kRaftClusterMemberAttrSet: return apply_member_attributes(request.request);
     default:
       // A request of a kind that this version does not know still takes its place in the log.
-      hooks_.log("warn", "skipped a log entry of an unknown kind", std::to_string(request.field));
+      hooks_.log("warn", "skipped a log entry of an unknown kind",
+                 {{"field", std::to_string(request.field)}});
       result->rpc = RpcStatus(RpcCode::kUnimplemented, "etcdserver: request is not implemented");
       return Status();
   }

@@ -5,6 +5,7 @@
 //   1. decode    a membership change or an InternalRaftRequest; an empty entry only counts.
 //   2. gate      alarms refuse what they forbid, before anything is read. (gate_stage.cc)
 //   3. handler   kv, lease, alarm or membership; writes go to the batch. (kv_stage.cc, ...)
+// A membership change that etcd's rules forbid reaches the raft core as one without effect.
 // The entries of a batch go into one backend commit together with the applied position. Only after
 // the commit are effects shown: events are published first, then calls are answered, so that a
 // client that has its answer finds its own events before any later question.
@@ -17,6 +18,8 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include "host/apply/alarms.h"
@@ -38,6 +41,10 @@ constexpr size_t kBatchOpsMax = 20000;
 // Row of the meta keyspace: the membership of the raft core as of the applied index.
 constexpr std::string_view kConfStateKey = "conf-state";
 
+// A field of a line in the log.
+using LogField = std::pair<std::string, std::variant<std::string, bool, std::vector<std::string>>>;
+using LogFields = std::vector<LogField>;
+
 struct Hooks {
   // For the log: a request that took longer than slow_after, or that failed.
   std::chrono::nanoseconds slow_after = std::chrono::nanoseconds::max();
@@ -48,6 +55,8 @@ struct Hooks {
       has_failed;
   // A membership entry is applied; returns the core's new membership, or what makes it senseless.
   std::function<Result<raft::ConfState>(const raft::MembershipChange&)> membership_changed;
+  // The entry that removes this member is applied and committed.
+  std::function<void()> removed_self;
   // After a commit, before calls are answered. `state` is what is visible now.
   std::function<void(const mvcc::State& state, uint64_t applied_index)> committed;
   std::function<void(std::shared_ptr<mvcc::EventBatch>)> publish;
@@ -60,8 +69,7 @@ struct Hooks {
   // A compaction was applied: rows up to `revision` may be removed.
   std::function<void(int64_t revision)> compact;
   // For the log: something an operator should know.
-  std::function<void(std::string_view level, std::string_view message, std::string_view detail)>
-      log;
+  std::function<void(std::string_view level, std::string_view message, LogFields fields)> log;
 };
 
 class Applier {
@@ -90,7 +98,18 @@ class Applier {
   Status apply_entry(const raft::Entry& entry);
   void hash_effects(const raft::Entry& entry);
   Status apply_membership_entry(const raft::Entry& entry);
-  void put_member(raft::ChangeType type, const membership::ChangeContext& context);
+  // membership_stage.cc
+  Status apply_single(raft::MembershipChange change, ApplyResult* result);
+  Status apply_joint(raft::MembershipChange change, ApplyResult* result);
+  Result<RpcStatus> try_single(const raft::MembershipChange& change,
+                               const membership::ChangeContext& context);
+  RpcStatus check_joint(const raft::MembershipChange& change) const;
+  Status change_core(const raft::MembershipChange& change, raft::ConfState* conf_state);
+  void carry_out(raft::ChangeType type, uint64_t id, const membership::ChangeContext& context);
+  void put_member(const membership::Member& member, const char* message, const char* prefix);
+  void remove_member(uint64_t id);
+  void follow(const raft::ConfState& conf_state);
+  LogFields log_fields(LogFields fields) const;
   Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
   void report(const wire::RaftRequest& request, const ApplyResult& result,
               std::chrono::steady_clock::time_point start) const;
@@ -128,6 +147,7 @@ class Applier {
   std::vector<Done> done_;
   bool has_revoked_ = false;          // A lease; others see it after the commit.
   std::vector<int64_t> compactions_;  // Announced after the commit.
+  bool removed_self_ = false;
 };
 
 // May the request make the store larger? Such are refused when there is no space.

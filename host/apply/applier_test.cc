@@ -72,8 +72,10 @@ class Log {
     r.set_memberid(member);
     return add(wire::kRaftAlarm, r);
   }
-  void membership(raft::ChangeType type, const membership::ChangeContext& context) {
+  void membership(raft::ChangeType type, const membership::ChangeContext& context,
+                  uint64_t request_id = 0) {
     raft::MembershipChange change;
+    change.id = request_id;
     change.changes.push_back({type, context.member.id});
     if (type != raft::ChangeType::kRemoveNode)
       change.context = membership::encode_change_context(context);
@@ -181,6 +183,7 @@ class Node {
   std::vector<std::string> trace;  // Of the hooks and the answers.
   std::vector<std::string> warnings;
   std::vector<int64_t> compactions;
+  raft::ConfState joint_conf;  // What the core makes of a change of several members.
   bool over_quota = false;
   std::vector<std::string> slow, failed;
 
@@ -208,7 +211,9 @@ class Node {
     Hooks hooks;
     hooks.membership_changed =
         [this](const raft::MembershipChange& change) -> Result<raft::ConfState> {
+      if (change.v2) return joint_conf;
       raft::NodeId id = change.changes[0].node;
+      if (id == raft::kNoNode) return conf_;
       if (change.changes[0].type == raft::ChangeType::kUpdateNode) return conf_;
       std::erase(conf_.voters, id);
       std::erase(conf_.learners, id);
@@ -233,9 +238,15 @@ class Node {
       failed.push_back(std::to_string(request.id) + " " + result.rpc.message());
     };
     hooks.compact = [this](int64_t revision) { compactions.push_back(revision); };
-    hooks.log = [this](std::string_view level, std::string_view message, std::string_view detail) {
-      if (level == "warn") warnings.push_back(std::string(message) + " " + std::string(detail));
+    hooks.log = [this](std::string_view level, std::string_view message, const LogFields& fields) {
+      if (level == "info") return;
+      warnings.emplace_back(message);
+      for (const LogField& field : fields) {
+        const auto* text = std::get_if<std::string>(&field.second);
+        if (text != nullptr) warnings.back() += " " + *text;
+      }
     };
+    hooks.removed_self = [this] { trace.push_back("removed"); };
     return hooks;
   }
 
@@ -531,9 +542,109 @@ TEST(Applier, MembershipChangesKeepWhatAMemberHasPublished) {
   log.membership(raft::ChangeType::kRemoveNode, {{5, "", {}, {}, false}, false});
   node.apply(log);
   EXPECT_FALSE(node.cluster().member(5).has_value());
-  EXPECT_EQ(node.rows(store::kMembers).size(), 1u);
+  EXPECT_TRUE(node.cluster().is_removed(5));
+  EXPECT_EQ(node.rows(store::kMembers).size(), 2u) << "that it was removed is remembered";
+  EXPECT_EQ(node.trace.back(), "removed") << "the member itself was";
   auto conf = read_conf_state(node.store()->reader().value()).value();
   EXPECT_EQ(conf.voters, std::vector<raft::NodeId>{6});
+}
+
+// The proposer hears why, and the core is told of a change without effect.
+TEST(Applier, MembershipChangesAgainstTheRulesHaveNoEffect) {
+  Log log;
+  Node node;
+  log.membership(raft::ChangeType::kAddNode, {{5, "m5", {"http://a:1"}, {}, false}, false});
+  log.membership(raft::ChangeType::kAddNode, {{6, "m6", {"http://b:1"}, {}, false}, false});
+  log.membership(raft::ChangeType::kRemoveNode, {{6, "", {}, {}, false}, false});
+  node.apply(log);
+  const struct {
+    raft::ChangeType type;
+    membership::ChangeContext context;
+    const char* error;
+  } kTests[] = {
+      {raft::ChangeType::kAddNode, {{6, "", {"http://c:1"}, {}, false}, false}, "member not found"},
+      {raft::ChangeType::kAddNode,
+       {{7, "", {"http://a:1"}, {}, false}, false},
+       "Peer URLs already exists"},
+      {raft::ChangeType::kAddNode,
+       {{5, "", {}, {}, false}, true},
+       "can only promote a learner member"},
+      {raft::ChangeType::kUpdateNode,
+       {{404, "", {"http://c:1"}, {}, false}, false},
+       "member not found"},
+      {raft::ChangeType::kRemoveNode, {{6, "", {}, {}, false}, false}, "member not found"},
+      {raft::ChangeType::kRemoveNode,
+       {{5, "", {}, {}, false}, false},
+       "re-configuration failed due to not enough started members"},
+  };
+  uint64_t id = 100;
+  for (const auto& test : kTests) {
+    node.wait_for(++id);
+    log.membership(test.type, test.context, id);
+    node.apply(log);
+    EXPECT_EQ(node.result(id).rpc.message(), "etcdserver: " + std::string(test.error));
+    EXPECT_EQ(node.cluster().members().size(), 1u);
+  }
+  node.wait_for(++id);
+  log.membership(raft::ChangeType::kAddLearner, {{7, "", {"http://c:1"}, {}, true}, false}, id);
+  node.apply(log);
+  EXPECT_TRUE(node.result(id).rpc.ok());
+  node.restart();
+  EXPECT_TRUE(node.cluster().is_removed(6));
+  EXPECT_TRUE(node.cluster().member(7)->is_learner);
+}
+
+TEST(Applier, ObserversFollowTheMembers) {
+  Log log;
+  Node node;
+  std::vector<std::string> seen;
+  membership::Observer observer;
+  observer.added = [&](const auto& m) { seen.push_back("+" + m.peer_urls[0]); };
+  observer.urls_updated = [&](const auto& m) { seen.push_back("~" + m.peer_urls[0]); };
+  observer.removed = [&](uint64_t id) { seen.push_back("-" + std::to_string(id)); };
+  node.cluster().observe(observer);
+  log.membership(raft::ChangeType::kAddNode, {{5, "m5", {"a"}, {}, false}, false});
+  log.membership(raft::ChangeType::kAddNode, {{6, "m6", {"b"}, {}, false}, false});
+  log.membership(raft::ChangeType::kUpdateNode, {{6, "", {"c"}, {}, false}, false});
+  log.membership(raft::ChangeType::kUpdateNode, {{6, "", {"c"}, {}, false}, false});
+  log.membership(raft::ChangeType::kRemoveNode, {{6, "", {}, {}, false}, false});
+  node.apply(log);
+  EXPECT_EQ(seen, (std::vector<std::string>{"+a", "+b", "~c", "-6"}));
+  // A store that replaces this one, as a snapshot does it.
+  seen.clear();
+  Log other;
+  other.membership(raft::ChangeType::kAddNode, {{5, "m5", {"x"}, {}, false}, false});
+  other.membership(raft::ChangeType::kAddNode, {{8, "m8", {"d"}, {}, false}, false});
+  Node second;
+  second.apply(other);
+  ASSERT_TRUE(node.cluster().load(second.store()->reader().value()).ok());
+  EXPECT_EQ(seen, (std::vector<std::string>{"~x", "+d"}));
+}
+
+TEST(Applier, JointChangesAreAboutKnownMembers) {
+  Log log;
+  Node node;
+  for (uint64_t id : {5, 6, 7}) {
+    log.membership(raft::ChangeType::kAddNode,
+                   {{id, "", {"http://m:" + std::to_string(id)}, {}, false}, false});
+  }
+  raft::MembershipChange change;
+  change.v2 = true;
+  change.changes = {{raft::ChangeType::kRemoveNode, 6}, {raft::ChangeType::kAddLearner, 7}};
+  node.joint_conf = {{5}, {}, {5, 6, 7}, {7}, true};
+  log.add(raft::EntryType::kConfChangeV2, raft::encode_membership(change));
+  node.apply(log);
+  EXPECT_TRUE(node.cluster().member(6).has_value()) << "it votes until joint is left";
+  change.changes.clear();
+  node.joint_conf = {{5}, {7}, {}, {}, false};
+  log.add(raft::EntryType::kConfChangeV2, raft::encode_membership(change));
+  node.apply(log);
+  EXPECT_FALSE(node.cluster().member(6).has_value());
+  EXPECT_TRUE(node.cluster().member(7)->is_learner);
+  change.changes = {{raft::ChangeType::kAddNode, 404}};
+  log.add(raft::EntryType::kConfChangeV2, raft::encode_membership(change));
+  node.apply(log);
+  EXPECT_EQ(node.cluster().members().size(), 2u);
 }
 
 TEST(Applier, ConfStateRowRoundTrips) {

@@ -1,6 +1,5 @@
-// Alarms, members, cluster version.
+// Alarms, what members publish, cluster version, downgrades.
 #include "host/apply/applier.h"
-#include "host/raft/membership_codec.h"
 
 namespace mortise::apply {
 namespace {
@@ -9,6 +8,11 @@ enum AlarmAction : int32_t { kGet = 0, kActivate = 1, kDeactivate = 2 };
 
 Status unreadable(std::string_view what) {
   return corruption("a logged " + std::string(what) + " request is malformed");
+}
+
+LogFields alarm_fields(const Alarm& alarm) {
+  return {{"alarm", std::string(alarm.type == kAlarmNoSpace ? "NOSPACE" : "CORRUPT")},
+          {"from", membership::hex_id(alarm.member_id)}};
 }
 
 void append_ids(std::string* out, uint32_t field, const std::vector<raft::NodeId>& ids) {
@@ -39,12 +43,12 @@ Status Applier::apply_alarm(std::string_view request, ApplyResult* result) {
   } else if (action == kActivate && alarm.type != kAlarmNone) {
     if (alarms_->activate(alarm)) writer_.put_row(store::kAlarms, encode_alarm(alarm), {});
     shown.push_back(alarm);
-    hooks_.log("warn", "alarm raised", alarm.type == kAlarmNoSpace ? "NOSPACE" : "CORRUPT");
+    hooks_.log("warn", "alarm raised", alarm_fields(alarm));
   } else if (action == kDeactivate) {
     if (alarms_->deactivate(alarm)) {
       writer_.remove_row(store::kAlarms, encode_alarm(alarm));
       shown.push_back(alarm);
-      hooks_.log("warn", "alarm disarmed", alarm.type == kAlarmNoSpace ? "NOSPACE" : "CORRUPT");
+      hooks_.log("warn", "alarm disarmed", alarm_fields(alarm));
     }
   }
   std::string body;
@@ -61,8 +65,12 @@ Status Applier::apply_cluster_version(std::string_view request) {
     if (f.is_bytes(1)) version = f.bytes;
   }
   if (reader.failed()) return unreadable("cluster version");
-  bool first = cluster_->version().empty();
-  hooks_.log("info", first ? "set initial cluster version" : "updated cluster version", version);
+  std::string before = cluster_->version();
+  if (before.empty()) {
+    hooks_.log("info", "set initial cluster version", log_fields({{"cluster-version", version}}));
+  } else {
+    hooks_.log("info", "updated cluster version", log_fields({{"from", before}, {"to", version}}));
+  }
   cluster_->set_version(version);
   writer_.put_row(store::kMeta, membership::kClusterVersionKey, version);
   return Status();
@@ -86,7 +94,8 @@ Status Applier::apply_downgrade_info(std::string_view request) {
   } else {
     writer_.remove_row(store::kMeta, membership::kDowngradeKey);
   }
-  hooks_.log("info", enabled ? "downgrade enabled" : "downgrade ended", version);
+  hooks_.log("info", enabled ? "downgrade enabled" : "downgrade ended",
+             log_fields({{"target-version", version}}));
   return Status();
 }
 
@@ -114,47 +123,6 @@ Status Applier::apply_member_attributes(std::string_view request) {
   member->client_urls = client_urls;
   cluster_->put(*member);
   writer_.put_row(store::kMembers, membership::member_row(id), membership::encode_member(*member));
-  return Status();
-}
-
-// An update carries the new peer URLs, a promotion nothing but the id: what the member has
-// published stays.
-void Applier::put_member(raft::ChangeType type, const membership::ChangeContext& context) {
-  membership::Member member = context.member;
-  const char* what = "added member";
-  auto known = cluster_->member(member.id);
-  if (type == raft::ChangeType::kUpdateNode || context.is_promote) {
-    if (!known) return;
-    member = *known;
-    what = context.is_promote ? "promoted member" : "updated member";
-    if (context.is_promote) {
-      member.is_learner = false;
-    } else {
-      member.peer_urls = context.member.peer_urls;
-    }
-  }
-  cluster_->put(member);
-  writer_.put_row(store::kMembers, membership::member_row(member.id),
-                  membership::encode_member(member));
-  hooks_.log("info", what, membership::hex_id(member.id));
-}
-
-Status Applier::apply_membership_entry(const raft::Entry& entry) {
-  MORTISE_ASSIGN_OR_RETURN(auto change, raft::decode_membership(entry.type, entry.data));
-  if (change.v2 || change.changes.size() != 1) {
-    return corruption("log entry " + std::to_string(entry.index) +
-                      " changes several members at once, which this version does not do");
-  }
-  const raft::SingleChange& single = change.changes[0];
-  if (single.type == raft::ChangeType::kRemoveNode) {
-    cluster_->remove(single.node);
-    writer_.remove_row(store::kMembers, membership::member_row(single.node));
-  } else if (!change.context.empty()) {
-    MORTISE_ASSIGN_OR_RETURN(auto context, membership::decode_change_context(change.context));
-    put_member(single.type, context);
-  }
-  MORTISE_ASSIGN_OR_RETURN(auto conf_state, hooks_.membership_changed(change));
-  writer_.put_row(store::kMeta, kConfStateKey, encode_conf_state(conf_state));
   return Status();
 }
 

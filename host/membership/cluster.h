@@ -1,13 +1,13 @@
-// What this member knows of its cluster: the members, the cluster version, and whether
-// a downgrade is under way. Changed by the apply
-// thread as the log says, read by any.
+// What this member knows of its cluster: the members, the ids that were removed, the cluster
+// version, and whether a downgrade is under way. Changed by the apply thread as the log says, read
+// by any.
 #pragma once
 
-#include <map>
+#include <functional>
 #include <mutex>
 #include <optional>
 
-#include "host/membership/member.h"
+#include "host/membership/rules.h"
 #include "host/store/store.h"
 
 namespace mortise::membership {
@@ -19,16 +19,31 @@ constexpr std::string_view kDowngradeKey = "downgrade";
 constexpr std::string_view kIdentityKey =
     "identity";  // Member and cluster id, 8 bytes each, big endian.
 
+// Whom the transport follows. Called by the thread that changes the cluster, this member's own
+// entries included; must not call back.
+struct Observer {
+  std::function<void(const Member&)> added;
+  std::function<void(const Member&)> urls_updated;
+  std::function<void(uint64_t id)> removed;
+};
+
 class Cluster {
  public:
-  Cluster(uint64_t cluster_id, uint64_t local_id) : cluster_id_(cluster_id), local_id_(local_id) {}
+  Cluster(uint64_t cluster_id, uint64_t local_id, int64_t learners_max = 1)
+      : cluster_id_(cluster_id), local_id_(local_id), learners_max_(learners_max) {}
 
+  // Comes before load().
+  void observe(Observer observer) { observer_ = std::move(observer); }
+  // Reads all anew, also after the store was replaced; observers are told what differs.
   Status load(const store::Reader& reader);
 
   uint64_t cluster_id() const { return cluster_id_; }
   uint64_t local_id() const { return local_id_; }
+  int64_t learners_max() const { return learners_max_; }
   std::vector<Member> members() const;  // By id.
   std::optional<Member> member(uint64_t id) const;
+  bool is_removed(uint64_t id) const;
+  Roster roster() const;
   std::string version() const;  // "3.7.0", or empty while it is not known.
 
   std::string downgrade_target() const;  // "3.6.0", or empty.
@@ -40,15 +55,19 @@ class Cluster {
   void set_downgrade_target(std::string version);
 
  private:
+  void tell(const Roster& before, const Roster& after) const;
+
   const uint64_t cluster_id_;
   const uint64_t local_id_;
+  const int64_t learners_max_;
+  Observer observer_;
   mutable std::mutex mutex_;
-  std::map<uint64_t, Member> members_;
+  Roster roster_;
   std::string version_;
   std::string downgrade_target_;
 };
 
-// Name of a member's row.
+// Name of a member's row. Its value is the encoded member, or empty if it was removed.
 std::string member_row(uint64_t id);
 
 }  // namespace mortise::membership

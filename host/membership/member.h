@@ -21,7 +21,9 @@ struct Member {
 
 // The first 8 bytes of SHA-1 over the sorted peer URLs and the cluster token, big endian.
 uint64_t bootstrap_member_id(std::vector<std::string> peer_urls, std::string_view cluster_token);
-// The same over the ids of the founding members, ascending.
+// The id of a member that is added at this time, in seconds since 1970.
+uint64_t added_member_id(std::vector<std::string> peer_urls, int64_t unix_seconds);
+// Over the ids of the founding members, ascending.
 uint64_t bootstrap_cluster_id(std::vector<uint64_t> member_ids);
 
 // Lower-case hex without padding, as ids stand in URLs and logs.
@@ -30,6 +32,12 @@ std::string hex_id(uint64_t id);
 // etcdserverpb.Member.
 std::string encode_member(const Member& member);
 bool decode_member(std::string_view bytes, Member* member);
+
+// As etcd's JSON has members: in membership changes, its database and the answer to /members.
+std::string member_json(const Member& member);
+std::string members_json(const std::vector<Member>& members);  // With a line break at the end.
+// Of the answer to /members. kInvalid if it is something else.
+Result<std::vector<Member>> parse_members_json(std::string_view json);
 
 // What a membership change in the log says of the member: the JSON of etcd's ConfChange context.
 struct ChangeContext {

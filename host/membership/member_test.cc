@@ -30,5 +30,36 @@ TEST(Member, EncodingsRoundTrip) {
   EXPECT_FALSE(decode_change_context("{\"id\":\"x\"}").ok());
 }
 
+TEST(MemberId, OfAnAddedMemberDependsOnTheTime) {
+  EXPECT_NE(added_member_id({"http://a:1"}, 1), added_member_id({"http://a:1"}, 2));
+  EXPECT_EQ(added_member_id({"http://a:1"}, 1), bootstrap_member_id({"http://a:1"}, "1"));
+}
+
+TEST(MemberJson, IsThatOfEtcd) {
+  Member member{0xffffffffffffffff, "<m>", {"http://a:1"}, {"http://b:2"}, true};
+  EXPECT_EQ(member_json(member),
+            R"({"id":18446744073709551615,"peerURLs":["http://a:1"],"isLearner":true,)"
+            R"("name":"\u003cm\u003e","clientURLs":["http://b:2"]})");
+  EXPECT_EQ(encode_change_context({{5, "", {}, {}, false}, true}),
+            R"({"id":5,"peerURLs":null,"isPromote":true})");
+}
+
+TEST(MemberJson, ListsRoundTrip) {
+  std::vector<Member> members{{1, "a", {"http://a:1"}, {}, false}, {2, "", {}, {"u"}, true}};
+  auto back = parse_members_json(members_json(members));
+  ASSERT_TRUE(back.ok());
+  ASSERT_EQ(back->size(), 2u);
+  EXPECT_EQ((*back)[0].name, "a");
+  EXPECT_TRUE((*back)[1].is_learner && (*back)[1].peer_urls.empty());
+  EXPECT_EQ(members_json({}), "[]\n");
+  for (const char* bad : {"", "{}", "[1]", R"([{"id":"1"}])", R"([{"id":1,"peerURLs":[1]}])"}) {
+    EXPECT_FALSE(parse_members_json(bad).ok()) << bad;
+  }
+}
+
+TEST(MemberJson, TextThatIsNotUtf8DoesNotThrow) {
+  EXPECT_NE(member_json({1, "\xff", {}, {}, false}), "");
+}
+
 }  // namespace
 }  // namespace mortise::membership

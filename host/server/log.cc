@@ -141,6 +141,13 @@ std::string caller_text(const std::source_location& where) {
 
 }  // namespace
 
+Level level_named(std::string_view name) {
+  if (name == "debug") return Level::kDebug;
+  if (name == "warn") return Level::kWarn;
+  if (name == "error") return Level::kError;
+  return name == "fatal" ? Level::kFatal : Level::kInfo;
+}
+
 struct Log::Sinks {
   std::vector<std::shared_ptr<spdlog::sinks::sink>> list;
 };

@@ -23,6 +23,9 @@ namespace mortise::server {
 
 enum class Level : int8_t { kDebug = -1, kInfo = 0, kWarn = 1, kError = 2, kPanic = 4, kFatal = 5 };
 
+// "debug", "info", "warn", "error" or "fatal"; anything else means info.
+Level level_named(std::string_view name);
+
 struct Field {
   using Value =
       std::variant<std::string, int64_t, uint64_t, bool, double, std::vector<std::string>>;

@@ -19,12 +19,6 @@ namespace {
 
 constexpr rlim_t kDescriptorsMin = 150;
 
-Level level_of(const std::string& name) {
-  if (name == "warn") return Level::kWarn;
-  if (name == "fatal") return Level::kFatal;
-  return name == "debug" ? Level::kDebug : name == "error" ? Level::kError : Level::kInfo;
-}
-
 Fields fields_of(const std::vector<config::LogField>& fields) {
   Fields out;
   for (const config::LogField& field : fields) {
@@ -106,7 +100,7 @@ int main_function(int argc, char** argv) {
   }
   for (const std::string& name : outcome.unset_variables) unsetenv(name.c_str());
   for (const config::LogLine& line : outcome.logs) {
-    (*log)->write(level_of(line.level), line.msg, fields_of(line.fields));
+    (*log)->write(level_named(line.level), line.msg, fields_of(line.fields));
   }
   std::fputs(outcome.stdout_text.c_str(), stdout);
   std::fputs(outcome.stderr_text.c_str(), stderr);

@@ -24,10 +24,6 @@ class PromiseWaiter : public apply::Waiter {
   std::promise<RpcStatus> done_;
 };
 
-Level level_named(std::string_view name) {
-  return name == "warn" ? Level::kWarn : name == "debug" ? Level::kDebug : Level::kInfo;
-}
-
 }  // namespace
 
 Server::Server(const config::Config& config, std::string executable_dir, Log* log)

@@ -176,7 +176,8 @@ Status Server::open_log() {
   MORTISE_ASSIGN_OR_RETURN(auto beginning, find_beginning());
   log_start(beginning.is_new);
   if (beginning.is_new) MORTISE_RETURN_IF_ERROR(write_identity(beginning));
-  cluster_ = std::make_unique<membership::Cluster>(beginning.cluster_id, beginning.member_id);
+  cluster_ = std::make_unique<membership::Cluster>(beginning.cluster_id, beginning.member_id,
+                                                   config_.max_learners);
   return make_raft(beginning);
 }
 

@@ -66,13 +66,18 @@ void Server::log_slow_apply(const wire::RaftRequest& request, const apply::Apply
 
 apply::Hooks Server::apply_hooks() {
   apply::Hooks hooks;
-  hooks.membership_changed = [this](const raft::MembershipChange& change) {
+  // Who proposed a change may propose the next one once it is answered, so the core has to know by
+  // then that this one is applied.
+  auto changed = std::make_shared<bool>(false);
+  hooks.membership_changed = [this, changed](const raft::MembershipChange& change) {
+    *changed = true;
     return raft_->apply_membership(change);
   };
-  hooks.committed = [this](const mvcc::State& state, uint64_t applied) {
+  hooks.committed = [this, changed](const mvcc::State& state, uint64_t applied) {
     revision_.store(state.revision, std::memory_order_release);
     applied_index_.store(applied, std::memory_order_release);
     read_rounds_->applied(applied);
+    if (std::exchange(*changed, false)) raft_->applied(applied);
   };
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
     store_size_.written(static_cast<int64_t>(batch->arena->bytes_used()));
@@ -99,8 +104,13 @@ apply::Hooks Server::apply_hooks() {
     hub_->compacted(revision);
     compaction_->schedule(revision);
   };
-  hooks.log = [this](std::string_view level, std::string_view message, std::string_view detail) {
-    log_->write(level == "warn" ? Level::kWarn : Level::kInfo, message, {{"detail", detail}});
+  hooks.log = [this](std::string_view level, std::string_view message, apply::LogFields fields) {
+    Fields out;
+    for (apply::LogField& field : fields) {
+      std::visit([&](auto& value) { out.emplace_back(field.first, std::move(value)); },
+                 field.second);
+    }
+    log_->write(level_named(level), message, out);
   };
   return hooks;
 }

@@ -34,16 +34,6 @@ std::string go_json(const nlohmann::ordered_json& json) {
   return out;
 }
 
-std::string member_json(const membership::Member& member) {
-  nlohmann::ordered_json json;
-  json["id"] = member.id;
-  json["peerURLs"] = member.peer_urls;
-  if (member.is_learner) json["isLearner"] = true;
-  if (!member.name.empty()) json["name"] = member.name;
-  if (!member.client_urls.empty()) json["clientURLs"] = member.client_urls;
-  return go_json(json);
-}
-
 std::string conf_state_json(const raft::ConfState& state) {
   nlohmann::ordered_json json;
   auto add = [&](const char* name, const std::vector<raft::NodeId>& ids) {
@@ -124,16 +114,21 @@ Status EtcdRows::add_members() {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader_->cursor(store::kMembers));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
   Bucket members{.name = "members"};
+  Bucket removed{.name = "members_removed"};
   std::string_view row, value;
   while (cursor.next(&row, &value)) {
+    if (value.empty() && row.size() == 8) {
+      removed.rows.emplace_back(membership::hex_id(mvcc::get_u64_be(row.data())), "removed");
+      continue;
+    }
     membership::Member member;
     if (!membership::decode_member(value, &member))
       return corruption("a stored member is malformed");
-    members.rows.emplace_back(membership::hex_id(member.id), member_json(member));
+    members.rows.emplace_back(membership::hex_id(member.id), membership::member_json(member));
   }
   MORTISE_RETURN_IF_ERROR(cursor.status());
   buckets_.push_back(std::move(members));
-  buckets_.push_back({.name = "members_removed"});
+  buckets_.push_back(std::move(removed));
   return Status();
 }
 
