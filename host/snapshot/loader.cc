@@ -355,6 +355,9 @@ Status Loader::begin_members() {
   for (const membership::Member& member : state_.members) {
     rows[membership::member_row(member.id)] = membership::encode_member(member);
   }
+  for (uint64_t id : state_.removed_members) {
+    rows[membership::member_row(id)] = "";
+  }
   return begin_rows(std::move(rows));
 }
 

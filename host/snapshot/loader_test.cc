@@ -313,6 +313,9 @@ TEST_P(LoaderTest, FileWithoutMembershipOrTerm) {
   // The lease of the key is not there, so etcd forgets it, too.
   EXPECT_EQ(copy.store().rows(store::kLeaseKeys), Rows());
   EXPECT_EQ(copy.store().rows(store::kAuth), Rows());
+  Rows members = copy.store().rows(store::kMembers);
+  EXPECT_EQ(members.at(membership::member_row(255)), "") << "removed";
+  EXPECT_EQ(members.size(), 2u);
 }
 
 TEST_P(LoaderTest, RevisionRaisedByEtcdutl) {
