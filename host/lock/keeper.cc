@@ -81,6 +81,8 @@ void Keeper::publish(const std::shared_ptr<const mvcc::EventBatch>& batch) {
   impl_->inbox().publish(batch);
 }
 
+void Keeper::missed(int64_t last_revision) { impl_->inbox().push(MissedItem{last_revision}); }
+
 uint64_t Keeper::new_id() { return impl_->new_id(); }
 
 void Keeper::compete(uint64_t id, Claim claim, TurnFn done) {

@@ -63,6 +63,9 @@ class Keeper {
   // In the order of revisions, after the batch became visible and before its calls are answered.
   void publish(const std::shared_ptr<const mvcc::EventBatch>& batch);
 
+  // Events up to this revision come in no batch; the store has them.
+  void missed(int64_t last_revision);
+
   // A number for compete() and cancel().
   uint64_t new_id();
   // `done` is called once, on the keeper's thread or on this one.

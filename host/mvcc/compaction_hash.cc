@@ -83,6 +83,11 @@ void PastHashes::add(const PastHash& hash) {
   if (hashes_.size() > kHashesMax) hashes_.erase(hashes_.begin());
 }
 
+void PastHashes::clear() {
+  std::lock_guard lock(mutex_);
+  hashes_.clear();
+}
+
 std::optional<PastHash> PastHashes::find(int64_t revision) const {
   std::lock_guard lock(mutex_);
   for (const PastHash& hash : hashes_) {

@@ -55,6 +55,7 @@ class PastHashes {
   static constexpr size_t kHashesMax = 10;
 
   void add(const PastHash& hash);
+  void clear();
   std::optional<PastHash> find(int64_t revision) const;
 
  private:

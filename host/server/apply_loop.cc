@@ -25,20 +25,31 @@ void ApplyLoop::stop() {
 
 void ApplyLoop::enqueue(std::vector<raft::EntryRef> entries) {
   std::lock_guard lock(mutex_);
-  if (entries_.empty()) {
-    entries_ = std::move(entries);
+  if (waiting_.entries.empty()) {
+    waiting_.entries = std::move(entries);
   } else {
-    entries_.insert(entries_.end(), std::make_move_iterator(entries.begin()),
-                    std::make_move_iterator(entries.end()));
+    waiting_.entries.insert(waiting_.entries.end(), std::make_move_iterator(entries.begin()),
+                            std::make_move_iterator(entries.end()));
   }
   work_.notify_one();
 }
 
-bool ApplyLoop::remove(std::unique_ptr<mvcc::Removal> removal) {
+void ApplyLoop::install(uint64_t index, std::function<Status()> task) {
+  std::lock_guard lock(mutex_);
+  waiting_.installs.push_back({index, std::move(task)});
+  work_.notify_one();
+}
+
+uint64_t ApplyLoop::store_number() {
+  std::lock_guard lock(mutex_);
+  return store_number_;
+}
+
+bool ApplyLoop::remove(std::unique_ptr<mvcc::Removal> removal, uint64_t store_number) {
   std::unique_lock lock(mutex_);
-  removal_taken_.wait(lock, [&] { return stopping_ || removal_ == nullptr; });
-  if (stopping_) return false;
-  removal_ = std::move(removal);
+  removal_taken_.wait(lock, [&] { return stopping_ || waiting_.removal == nullptr; });
+  if (stopping_ || store_number != store_number_) return false;
+  waiting_.removal = std::move(removal);
   work_.notify_one();
   return true;
 }
@@ -46,47 +57,76 @@ bool ApplyLoop::remove(std::unique_ptr<mvcc::Removal> removal) {
 bool ApplyLoop::run_between_commits(std::function<void()> task) {
   std::lock_guard lock(mutex_);
   if (stopping_) return false;
-  tasks_.push_back(std::move(task));
+  waiting_.tasks.push_back(std::move(task));
   work_.notify_one();
   return true;
 }
 
 void ApplyLoop::wait_removed() {
   std::unique_lock lock(mutex_);
-  removal_taken_.wait(lock, [&] { return stopping_ || (removal_ == nullptr && !removing_); });
+  removal_taken_.wait(lock,
+                      [&] { return stopping_ || (waiting_.removal == nullptr && !removing_); });
+}
+
+// False at the end.
+bool ApplyLoop::take(Work* work) {
+  std::unique_lock lock(mutex_);
+  removing_ = false;
+  removal_taken_.notify_all();
+  work_.wait(lock, [&] {
+    return stopping_ || !waiting_.entries.empty() || !waiting_.installs.empty() ||
+           waiting_.removal != nullptr || !waiting_.tasks.empty();
+  });
+  if (stopping_ && waiting_.entries.empty() && waiting_.installs.empty() &&
+      waiting_.tasks.empty()) {
+    return false;
+  }
+  work->entries.swap(waiting_.entries);
+  work->installs.swap(waiting_.installs);
+  work->tasks.swap(waiting_.tasks);
+  work->removal = std::move(waiting_.removal);
+  removing_ = work->removal != nullptr;
+  return true;
+}
+
+Status ApplyLoop::apply_entries(std::span<const raft::EntryRef> entries) {
+  if (entries.empty()) return Status();
+  MORTISE_RETURN_IF_ERROR(applier_->apply(entries));
+  hooks_.applied(entries.back()->index);
+  return Status();
+}
+
+Status ApplyLoop::apply(Work* work) {
+  std::span<const raft::EntryRef> entries(work->entries);
+  for (const Install& install : work->installs) {
+    size_t covered = 0;
+    while (covered < entries.size() && entries[covered]->index <= install.index) ++covered;
+    MORTISE_RETURN_IF_ERROR(apply_entries(entries.first(covered)));
+    MORTISE_RETURN_IF_ERROR(install.task());
+    hooks_.applied(install.index);
+    entries = entries.subspan(covered);
+    std::lock_guard lock(mutex_);
+    ++store_number_;
+    waiting_.removal.reset();
+    work->removal.reset();
+  }
+  MORTISE_RETURN_IF_ERROR(apply_entries(entries));
+  return work->removal == nullptr ? Status() : applier_->remove(*work->removal);
 }
 
 void ApplyLoop::run() {
-  std::vector<raft::EntryRef> entries;
-  std::vector<std::function<void()>> tasks;
-  for (;;) {
-    std::unique_ptr<mvcc::Removal> removal;
-    {
-      std::unique_lock lock(mutex_);
-      removing_ = false;
-      removal_taken_.notify_all();
-      work_.wait(lock, [&] {
-        return stopping_ || !entries_.empty() || removal_ != nullptr || !tasks_.empty();
-      });
-      if (stopping_ && entries_.empty() && tasks_.empty()) return;
-      entries.swap(entries_);
-      tasks.swap(tasks_);
-      removal = std::move(removal_);
-      removing_ = removal != nullptr;
-    }
-    Status status;
-    if (!entries.empty()) {
-      status = applier_->apply(entries);
-      if (status.ok()) hooks_.applied(entries.back()->index);
-    }
-    if (status.ok() && removal != nullptr) status = applier_->remove(*removal);
+  Work work;
+  while (take(&work)) {
+    Status status = apply(&work);
     if (!status.ok()) {
       hooks_.failed(status);
       return;
     }
-    for (auto& task : tasks) task();
-    tasks.clear();
-    entries.clear();
+    for (auto& task : work.tasks) task();
+    work.tasks.clear();
+    work.entries.clear();
+    work.installs.clear();
+    work.removal.reset();
   }
 }
 

@@ -62,6 +62,7 @@ void Server::chores_loop() {
     update_cluster_version();
     refresh_store_size();
     maybe_release_log();
+    reap_stores();
     lock.lock();
   }
 }

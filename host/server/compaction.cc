@@ -14,6 +14,18 @@ void CompactionRunner::start(int64_t finished, int64_t compacted) {
   thread_ = std::thread([this] { run(); });
 }
 
+void CompactionRunner::restart(int64_t finished, int64_t compacted) {
+  {
+    std::lock_guard lock(mutex_);
+    ++starts_;
+    wanted_.clear();
+    hashes_.clear();
+    if (compacted > finished) wanted_.push_back({compacted, false, true});
+    wake_.notify_all();
+  }
+  report(finished);
+}
+
 void CompactionRunner::stop() {
   std::multimap<int64_t, std::function<void(bool)>> waiting;
   {
@@ -55,10 +67,16 @@ void CompactionRunner::run() {
       wake_.wait(lock, [&] { return stopping_ || !wanted_.empty(); });
       if (stopping_) return;
       wanted = wanted_.front();
+      wanted.start = starts_;
+      wanted.previous = finished_;
       wanted_.pop_front();
     }
     Status status = compact(wanted);
-    if (status.code() == StatusCode::kStopped) return;
+    {
+      // What was found half in one store and half in another says nothing.
+      std::lock_guard lock(mutex_);
+      if (is_over(wanted.start)) continue;
+    }
     if (!status.ok()) {
       options_.on_failed(status);
       return;
@@ -69,30 +87,43 @@ void CompactionRunner::run() {
 
 Status CompactionRunner::compact(Wanted wanted) {
   auto started = std::chrono::steady_clock::now();
+  const uint64_t store_number = loop_->store_number();
+  {
+    // From here on a restart shows in the number, too.
+    std::lock_guard lock(mutex_);
+    if (is_over(wanted.start)) return Status(StatusCode::kStopped, "compaction stopped");
+  }
   mvcc::CompactionOptions options;
   options.batch_versions_max = options_.batch_versions_max;
   options.pause = [&] {
     std::unique_lock lock(mutex_);
-    return !wake_.wait_for(lock, options_.pause, [&] { return stopping_; });
+    return !wake_.wait_for(lock, options_.pause, [&] { return is_over(wanted.start); });
   };
   if (wanted.is_resumed) options.scan_by = mvcc::ScanBy::kKeys;
   mvcc::ScanResult scan;
   MORTISE_RETURN_IF_ERROR(mvcc::find_removals(
-      *store_, finished_, wanted.revision, options,
-      [&](std::unique_ptr<mvcc::Removal> removal) { loop_->remove(std::move(removal)); }, &scan));
+      *store_, wanted.previous, wanted.revision, options,
+      [&](std::unique_ptr<mvcc::Removal> removal) {
+        loop_->remove(std::move(removal), store_number);
+      },
+      &scan));
   loop_->wait_removed();
   if (!scan.hash.kept) {
     scan.hash.kept.emplace();
     MORTISE_RETURN_IF_ERROR(
-        mvcc::hash_rows_up_to(*store_, finished_, options.pause, &*scan.hash.kept));
+        mvcc::hash_rows_up_to(*store_, wanted.previous, options.pause, &*scan.hash.kept));
   }
   FinishedCompaction finished;
-  finished.hash = {mvcc::join(*scan.hash.kept, scan.hash.since), finished_, wanted.revision};
+  finished.hash = {mvcc::join(*scan.hash.kept, scan.hash.since), wanted.previous, wanted.revision};
   finished.is_hashed = wanted.is_hashed;
   finished.versions = scan.removed;
   finished.took = std::chrono::steady_clock::now() - started;
-  // HashKV at 0 asks for the newest revision, never for a compaction at 0.
-  if (wanted.is_hashed && wanted.revision > 0) hashes_.add(finished.hash);
+  {
+    std::lock_guard lock(mutex_);
+    if (is_over(wanted.start)) return Status(StatusCode::kStopped, "compaction stopped");
+    // HashKV at 0 asks for the newest revision, never for a compaction at 0.
+    if (wanted.is_hashed && wanted.revision > 0) hashes_.add(finished.hash);
+  }
   options_.on_finished(finished);
   return Status();
 }

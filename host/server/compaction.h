@@ -37,6 +37,9 @@ class CompactionRunner {
   // `finished` and `compacted` as the store has them.
   void start(int64_t finished, int64_t compacted);
   void stop();
+  // The store is another one, of which the same is to be known as for start(). From the apply
+  // thread, which drops removals found in the old one.
+  void restart(int64_t finished, int64_t compacted);
   // Removes what the compaction at `revision` makes superfluous. From the apply thread. If many
   // wait already, those in between are left out: they have no hash then.
   void schedule(int64_t revision);
@@ -49,12 +52,15 @@ class CompactionRunner {
     int64_t revision;
     bool is_hashed;
     bool is_resumed = false;
+    uint64_t start = 0;  // The number of restarts before.
+    int64_t previous = mvcc::kNeverCompacted;
   };
   static constexpr size_t kWaitingMax = mvcc::PastHashes::kHashesMax;
 
   void run();
   Status compact(Wanted wanted);
   void report(int64_t finished);
+  bool is_over(uint64_t start) const { return stopping_ || starts_ != start; }
 
   store::Store* store_;
   ApplyLoop* loop_;
@@ -62,6 +68,7 @@ class CompactionRunner {
   std::mutex mutex_;
   std::condition_variable wake_;
   int64_t finished_ = mvcc::kNeverCompacted;
+  uint64_t starts_ = 0;
   std::deque<Wanted> wanted_;  // Ascending.
   std::multimap<int64_t, std::function<void(bool)>> waiting_;
   bool stopping_ = false;

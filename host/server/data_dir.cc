@@ -5,10 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <filesystem>
 #include <fstream>
 #include <utility>
+
+#include "host/wal/wal.h"
 
 namespace mortise::server {
 namespace {
@@ -19,7 +23,9 @@ constexpr const char* kBackendFile = "/member/BACKEND";
 
 Status check_foreign(const std::string& path) {
   std::error_code error;
-  if (fs::exists(path + "/member/snap", error)) {
+  std::string snap = path + "/member/snap";
+  bool ours = fs::exists(path + "/member/LOCK", error);
+  if (fs::exists(snap + "/db", error) || (fs::exists(snap, error) && !ours)) {
     return invalid(
         "data directory " + path +
         " belongs to an etcd server (it has member/snap); mortise keeps its data in a format of "
@@ -29,6 +35,17 @@ Status check_foreign(const std::string& path) {
     return invalid("data directory " + path + " belongs to an etcd proxy, which is not supported");
   }
   return Status();
+}
+
+constexpr std::string_view kFirstStore = "store";
+constexpr std::string_view kStorePrefix = "store-";
+
+// The index in the name of a snapshot's store; false if it is none, or unfinished.
+bool parse_store_name(std::string_view name, uint64_t* index) {
+  if (!name.starts_with(kStorePrefix)) return false;
+  name.remove_prefix(kStorePrefix.size());
+  auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), *index, 16);
+  return name.size() == 16 && error == std::errc() && end == name.data() + name.size();
 }
 
 }  // namespace
@@ -45,6 +62,62 @@ Status DataDir::make(const std::string& path) {
   if (!fs::is_directory(path, error)) return invalid(path + " is not a directory");
   if (::access(path.c_str(), R_OK | W_OK | X_OK) != 0) {
     return errno_status(errno, "cannot use directory " + path);
+  }
+  return Status();
+}
+
+Status sync_directory(const std::string& path) {
+  int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return errno_status(errno, "cannot open directory " + path);
+  int rc = ::fsync(fd);
+  int error = errno;
+  ::close(fd);
+  return rc == 0 ? Status() : errno_status(error, "cannot sync directory " + path);
+}
+
+std::string DataDir::store_path(uint64_t snapshot_index) const {
+  char name[17];
+  std::snprintf(name, sizeof name, "%016llx", static_cast<unsigned long long>(snapshot_index));
+  return member_path_ + "/" + std::string(kStorePrefix) + name;
+}
+
+Status DataDir::choose_store() {
+  std::vector<uint64_t> indexes;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(member_path_, error)) {
+    uint64_t index;
+    if (parse_store_name(entry.path().filename().string(), &index)) indexes.push_back(index);
+  }
+  if (error) return errno_status(error.value(), "cannot read directory " + member_path_);
+  store_path_ = member_path_ + "/" + std::string(kFirstStore);
+  if (indexes.empty()) return make(store_path_);
+  auto mark = wal::Wal::last_mark(wal_path_);
+  if (!mark.ok()) {
+    return Status(mark.status().code(),
+                  "which of the stores in " + member_path_ +
+                      " is the newest is in the log only: " + mark.status().message());
+  }
+  uint64_t newest = *mark ? (**mark).index : 0;
+  std::erase_if(indexes, [&](uint64_t index) { return index > newest; });
+  if (!indexes.empty()) {
+    store_path_ = store_path(*std::max_element(indexes.begin(), indexes.end()));
+  } else if (!fs::exists(store_path_, error)) {
+    return corruption("no store in " + member_path_ + " fits the log in " + wal_path_);
+  }
+  return Status();
+}
+
+Status DataDir::remove_leftovers() const {
+  std::vector<fs::path> leftovers{snap_path_};
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(member_path_, error)) {
+    std::string name = entry.path().filename();
+    bool store = name == kFirstStore || name.starts_with(kStorePrefix);
+    if (store && entry.path() != store_path_) leftovers.push_back(entry.path());
+  }
+  for (const fs::path& path : leftovers) {
+    fs::remove_all(path, error);
+    if (error) return errno_status(error.value(), "cannot remove " + path.string());
   }
   return Status();
 }
@@ -66,8 +139,8 @@ void DataDir::find_unknown_files() {
   }
   for (const auto& entry : fs::directory_iterator(path_ + "/member", error)) {
     std::string name = entry.path().filename();
-    bool is_ours =
-        name == "LOCK" || name == "BACKEND" || name == "wal" || name.starts_with("store");
+    bool is_ours = name == "LOCK" || name == "BACKEND" || name == "wal" || name == "snap" ||
+                   name.starts_with("store");
     if (!is_ours) unknown_files_.push_back("member/" + name);
   }
 }
@@ -79,7 +152,8 @@ Result<DataDir> DataDir::open(const std::string& path, const std::string& wal_pa
   dir.path_ = path;
   dir.backend_ = backend;
   std::string member = path + "/member";
-  dir.store_path_ = member + "/store";
+  dir.member_path_ = member;
+  dir.snap_path_ = member + "/snap";
   dir.wal_path_ = wal_path.empty() ? member + "/wal" : wal_path;
   MORTISE_RETURN_IF_ERROR(dir.check_backend());
   MORTISE_RETURN_IF_ERROR(dir.make(path));
@@ -92,7 +166,7 @@ Result<DataDir> DataDir::open(const std::string& path, const std::string& wal_pa
     return Status(StatusCode::kInUse, "data directory " + path + " is in use by another process (" +
                                           lock + " is locked)");
   }
-  MORTISE_RETURN_IF_ERROR(dir.make(dir.store_path_));
+  MORTISE_RETURN_IF_ERROR(dir.choose_store());
   if (!wal_path.empty()) MORTISE_RETURN_IF_ERROR(dir.make(wal_path));
   dir.find_unknown_files();
   return dir;
@@ -117,7 +191,9 @@ void DataDir::abandon() {
 DataDir::DataDir(DataDir&& o) noexcept
     : path_(std::move(o.path_)),
       backend_(std::move(o.backend_)),
+      member_path_(std::move(o.member_path_)),
       store_path_(std::move(o.store_path_)),
+      snap_path_(std::move(o.snap_path_)),
       wal_path_(std::move(o.wal_path_)),
       unknown_files_(std::move(o.unknown_files_)),
       made_(std::move(o.made_)),

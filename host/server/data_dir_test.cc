@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "gtest/gtest.h"
+#include "host/wal/wal.h"
 
 namespace mortise::server {
 namespace {
@@ -97,6 +98,95 @@ TEST_F(DataDirTest, RefusesAFileInItsPlace) {
   auto dir = DataDir::open(path_, "", "rocksdb");
   ASSERT_FALSE(dir.ok());
   EXPECT_NE(dir.status().message().find(path_), std::string::npos);
+}
+
+// Which store counts after a crash while a snapshot is received.
+class StoreChoiceTest : public DataDirTest {
+ protected:
+  void SetUp() override {
+    DataDirTest::SetUp();
+    EXPECT_EQ(open(), "store");
+  }
+  // The name of the store that a start takes; or why there is none.
+  std::string open() {
+    auto dir = DataDir::open(path_, "", "rocksdb");
+    if (!dir.ok()) return dir.status().message();
+    EXPECT_TRUE(dir->remove_leftovers().ok());
+    return std::filesystem::path(dir->store_path()).filename();
+  }
+  std::string member(const std::string& name) { return path_ + "/member/" + name; }
+  void make_store(const std::string& name) {
+    std::filesystem::create_directories(member(name));
+    std::ofstream(member(name) + "/file") << "x";
+  }
+  void write_mark(uint64_t index) {
+    struct NoSink : wal::RecoverySink {
+      void drop_from(uint64_t) override {}
+      Status append(const wal::EntryRecord&) override { return Status(); }
+    } sink;
+    wal::Options options;
+    options.dir = member("wal");
+    options.cluster_id = 1;
+    options.member_id = 2;
+    auto wal = wal::Wal::open(options, sink);
+    ASSERT_TRUE(wal.ok()) << wal.status().message();
+    if (index == 0) return;
+    wal::BatchBuffer batch;
+    batch.add_snapshot_mark({index, 1, /*replaces_log=*/true});
+    ASSERT_TRUE((*wal)->append(batch).ok());
+  }
+  bool exists(const std::string& name) { return std::filesystem::exists(member(name)); }
+};
+
+TEST_F(StoreChoiceTest, ReceivedAndNotLoaded) {
+  write_mark(0);
+  make_store("store-0000000000000010.tmp1");
+  make_store("snap");
+  EXPECT_EQ(open(), "store");
+  EXPECT_FALSE(exists("store-0000000000000010.tmp1"));
+  EXPECT_FALSE(exists("snap"));
+}
+
+TEST_F(StoreChoiceTest, LoadedAndNotTakenByTheLog) {
+  write_mark(0);
+  make_store("store-0000000000000010");
+  EXPECT_EQ(open(), "store");
+  EXPECT_FALSE(exists("store-0000000000000010"));
+}
+
+TEST_F(StoreChoiceTest, TakenByTheLogAndNotSwitchedTo) {
+  write_mark(0x10);
+  make_store("store-0000000000000010");
+  EXPECT_EQ(open(), "store-0000000000000010");
+  EXPECT_FALSE(exists("store"));
+  EXPECT_EQ(open(), "store-0000000000000010");
+}
+
+TEST_F(StoreChoiceTest, ASecondSnapshot) {
+  write_mark(0x10);
+  make_store("store-0000000000000010");
+  make_store("store-0000000000000020");
+  make_store("store-000000000000000f");
+  EXPECT_EQ(open(), "store-0000000000000010");
+  make_store("store-0000000000000020");
+  write_mark(0x20);
+  EXPECT_EQ(open(), "store-0000000000000020");
+  EXPECT_FALSE(exists("store-0000000000000010"));
+}
+
+TEST_F(StoreChoiceTest, WithoutTheLogNothingIsRemoved) {
+  make_store("store-0000000000000010");
+  EXPECT_NE(open().find("is in the log only"), std::string::npos);
+  EXPECT_TRUE(exists("store-0000000000000010"));
+  EXPECT_TRUE(exists("store"));
+}
+
+TEST_F(StoreChoiceTest, NoStoreThatFits) {
+  write_mark(0x10);
+  make_store("store-0000000000000020");
+  std::filesystem::remove_all(member("store"));
+  EXPECT_NE(open().find("fits the log"), std::string::npos);
+  EXPECT_TRUE(exists("store-0000000000000020"));
 }
 
 }  // namespace

@@ -47,8 +47,10 @@ Status Server::start() {
   MORTISE_RETURN_IF_ERROR(opened);
   MORTISE_RETURN_IF_ERROR(data_dir_->keep());
   MORTISE_RETURN_IF_ERROR(open_log());
+  MORTISE_RETURN_IF_ERROR(data_dir_->remove_leftovers());
   next_request_id_ = first_request_id(cluster_->local_id());
   MORTISE_RETURN_IF_ERROR(make_apply());
+  make_state_transfer();
   MORTISE_RETURN_IF_ERROR(make_api());
 
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
@@ -217,7 +219,9 @@ void Server::reclaim(std::function<void(Status)> done) {
     Status status = sync_store().status();
     if (status.ok()) status = store_->reclaim();
     // The apply thread's view is of the files from before.
-    if (apply_loop_->remove(std::make_unique<mvcc::Removal>())) apply_loop_->wait_removed();
+    if (apply_loop_->remove(std::make_unique<mvcc::Removal>(), apply_loop_->store_number())) {
+      apply_loop_->wait_removed();
+    }
     refresh_store_size();
     log_->info("finished defragment",
                {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
@@ -371,6 +375,7 @@ void Server::stop() {
     }
   }
   applier_.reset();
+  if (snapshot_receiver_) snapshot_receiver_->stop();
   store_.reset();
   if (executor_) executor_->stop();
   log_->info("closed etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});

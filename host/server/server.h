@@ -28,6 +28,8 @@
 #include "host/server/log.h"
 #include "host/server/raft_node.h"
 #include "host/server/read_rounds.h"
+#include "host/server/snapshot_receiver.h"
+#include "host/server/snapshot_sender.h"
 #include "host/server/store_size.h"
 #include "host/server/task_threads.h"
 #include "host/watch/hub.h"
@@ -149,6 +151,12 @@ class Server : public api::Node {
   Status serve();
   void log_serving() const;
 
+  // state_transfer.cc
+  void make_state_transfer();
+  void install_snapshot(raft::SnapshotRef snapshot);
+  Status switch_store(const raft::SnapshotRef& snapshot);
+  void reap_stores();
+
   // chores.cc
   void chores_loop();
   void expire_leases();
@@ -192,6 +200,7 @@ class Server : public api::Node {
   std::unique_ptr<ApplyLoop> apply_loop_;
   std::unique_ptr<CompactionRunner> compaction_;
   std::unique_ptr<AutoCompactor> auto_compactor_;
+  std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
   Listeners listeners_;
@@ -209,6 +218,7 @@ class Server : public api::Node {
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
   std::atomic<bool> version_proposed_{false};
+  std::atomic<bool> reaping_stores_{false};
   std::atomic<uint32_t> open_snapshots_{0};
   uint64_t released_at_index_ = 0;  // The chores thread's.
   uint64_t released_at_log_bytes_ = 0;

@@ -261,6 +261,7 @@ RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applie
   };
   node.on_tick = [this] { on_tick(); };
   node.on_failed = [this](const Status& status) { fail("the log failed", status); };
+  node.on_snapshot = [this](raft::SnapshotRef snapshot) { install_snapshot(std::move(snapshot)); };
   return node;
 }
 

@@ -46,8 +46,8 @@ class SortedRun {
   }
   Status flush() {
     for (size_t done = 0; done < buffer_.size();) {
-      ssize_t n = ::pwrite(fd_, buffer_.data() + done, buffer_.size() - done,
-                           static_cast<off_t>(end_));
+      ssize_t n =
+          ::pwrite(fd_, buffer_.data() + done, buffer_.size() - done, static_cast<off_t>(end_));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return errno_status(errno, "cannot write a file to sort with");
       done += static_cast<size_t>(n);
@@ -93,8 +93,8 @@ class SortedRun {
     size_t filled = buffer_.size();
     buffer_.resize(std::max(bytes, kBufferBytes));
     while (filled < bytes) {
-      ssize_t n = ::pread(fd_, buffer_.data() + filled, buffer_.size() - filled,
-                          static_cast<off_t>(read_));
+      ssize_t n =
+          ::pread(fd_, buffer_.data() + filled, buffer_.size() - filled, static_cast<off_t>(read_));
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return errno_status(errno, "cannot read a file to sort with");
       if (n == 0) return Status(StatusCode::kIo, "a file to sort with has lost its end");
@@ -142,8 +142,7 @@ Status ExternalSort::spill() {
   sort_memory();
   MORTISE_ASSIGN_OR_RETURN(auto run, SortedRun::create(directory_));
   for (const Row& row : rows_) {
-    MORTISE_RETURN_IF_ERROR(
-        run->append(row.key(), {row.bytes + row.key_size, row.value_size}));
+    MORTISE_RETURN_IF_ERROR(run->append(row.key(), {row.bytes + row.key_size, row.value_size}));
   }
   MORTISE_RETURN_IF_ERROR(run->flush());
   runs_.push_back(std::move(run));

@@ -326,8 +326,7 @@ bool Loader::next_history(std::string_view* key, std::string_view* value) {
     status_ = versions_.status();
     return false;
   }
-  size_t size =
-      mvcc::write_history_value(history_value_, {version_.sub, version_.tombstone});
+  size_t size = mvcc::write_history_value(history_value_, {version_.sub, version_.tombstone});
   *key = version_.history_row;
   *value = {history_value_, size};
   return true;

@@ -231,6 +231,7 @@ TEST_P(LoaderTest, EverythingElse) {
   for (const auto& m : {member, learner}) {
     writer.put_row(store::kMembers, membership::member_row(m.id), membership::encode_member(m));
   }
+  writer.put_row(store::kMembers, membership::member_row(8), "");  // Removed.
   writer.put_row(store::kAlarms, apply::encode_alarm({7, apply::kAlarmNoSpace}), "");
   writer.put_row(store::kLeases, lease::lease_row(-5), lease::encode_lease({-5, 60, 20}));
   writer.put_row(store::kAuth, auth_row("auth", "authRevision"), u64(4));
@@ -263,8 +264,8 @@ TEST_P(LoaderTest, WhatALeaderSaysCounts) {
   raft::ConfState conf_state;
   conf_state.voters = {5};
   Member copy(GetParam());
-  auto loaded = load_image(source.image(), &copy,
-                           {.position = Position{20, 4}, .conf_state = conf_state});
+  auto loaded =
+      load_image(source.image(), &copy, {.position = Position{20, 4}, .conf_state = conf_state});
   ASSERT_TRUE(loaded.ok()) << loaded.status().message();
   uint64_t index, term;
   ASSERT_TRUE(copy.store().get()->applied(&index, &term).ok());

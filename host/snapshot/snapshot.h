@@ -10,7 +10,9 @@
 #include <string_view>
 
 #include "host/bbolt/image_writer.h"
+#include "host/raft/types.h"
 #include "host/snapshot/etcd_rows.h"
+#include "host/snapshot/v2_membership.h"
 #include "host/store/store.h"
 
 namespace mortise::snapshot {
@@ -24,6 +26,9 @@ class Snapshot {
   Snapshot& operator=(const Snapshot&) = delete;
 
   const Position& position() const { return position_; }
+  // The membership of that moment, as raft has it, and as members up to 3.6 read it.
+  const raft::ConfState& conf_state() const { return conf_state_; }
+  Result<std::string> v2_membership() const { return snapshot::v2_membership(reader_); }
   // As in bbolt::ImageWriter.
   Status lay_out(size_t work_bytes, bool* done) { return image_.lay_out(work_bytes, done); }
   uint64_t size() const { return image_.size(); }
@@ -35,6 +40,7 @@ class Snapshot {
 
   store::Reader reader_;
   Position position_;
+  raft::ConfState conf_state_;
   EtcdRows rows_;
   bbolt::ImageWriter image_{&rows_};
 };

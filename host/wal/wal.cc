@@ -48,16 +48,36 @@ Wal::~Wal() = default;
 
 std::string Wal::path(const std::string& name) const { return options_.dir + "/" + name; }
 
+namespace {
+
+struct NoSink final : RecoverySink {
+  void drop_from(uint64_t) override {}
+  Status append(const EntryRecord&) override { return Status(); }
+};
+
+}  // namespace
+
 Result<Identity> Wal::inspect(const std::string& dir, FileSystem* file_system) {
-  struct NoSink final : RecoverySink {
-    void drop_from(uint64_t) override {}
-    Status append(const EntryRecord&) override { return Status(); }
-  } sink;
+  NoSink sink;
   Options options;
   options.dir = dir;
   Recovery recovery(or_posix(file_system), options, sink);
   MORTISE_RETURN_IF_ERROR(recovery.list());
   return recovery.identity();
+}
+
+Result<std::optional<SnapshotMark>> Wal::last_mark(const std::string& dir,
+                                                   FileSystem* file_system) {
+  NoSink sink;
+  MORTISE_ASSIGN_OR_RETURN(Identity identity, inspect(dir, file_system));
+  Options options;
+  options.dir = dir;
+  options.cluster_id = identity.cluster_id;
+  options.member_id = identity.member_id;
+  Recovery recovery(or_posix(file_system), options, sink);
+  MORTISE_RETURN_IF_ERROR(recovery.list());
+  MORTISE_RETURN_IF_ERROR(recovery.read());
+  return recovery.recovered().snapshot;
 }
 
 Result<std::unique_ptr<Wal>> Wal::open(const Options& options, RecoverySink& sink) {

@@ -105,6 +105,10 @@ class Wal {
   // Whose log is in `dir`, without checking more than the newest segment's header. kNotFound if
   // there is none. `file_system` null: the operating system's.
   static Result<Identity> inspect(const std::string& dir, FileSystem* file_system = nullptr);
+  // The last snapshot mark of the log in `dir`, if it has one, after reading and checking all of
+  // it; changes nothing. kNotFound if there is no log.
+  static Result<std::optional<SnapshotMark>> last_mark(const std::string& dir,
+                                                       FileSystem* file_system = nullptr);
 
   ~Wal();
   Wal(const Wal&) = delete;

@@ -89,6 +89,9 @@ class Hub {
 
   // In the order of revisions, after the batch became visible and before its calls are answered.
   void publish(std::shared_ptr<const mvcc::EventBatch> batch);
+  // Events up to this revision come in no batch: the store has them from elsewhere. Watchers read
+  // them there.
+  void missed(int64_t last_revision);
   // The store was compacted at `revision`: watchers that begin below are refused at once, without a
   // look at the store, which tells of compactions as well.
   void compacted(int64_t revision);

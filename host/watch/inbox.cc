@@ -40,6 +40,15 @@ void Inbox::publish(std::shared_ptr<const mvcc::EventBatch> batch) {
   changed_.notify_one();
 }
 
+void Inbox::skip(int64_t last_revision) {
+  {
+    std::lock_guard lock(mutex_);
+    if (closed_) return;
+    skip_locked(last_revision, nullptr);
+  }
+  changed_.notify_one();
+}
+
 void Inbox::skip_locked(int64_t last_revision, std::vector<Item>* dropped) {
   // Once one batch is missing those that wait are worth little: watchers catch up in larger steps.
   for (size_t i = 0; dropped != nullptr && i < items_.size(); ++i) {

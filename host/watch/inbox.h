@@ -73,6 +73,7 @@ class Inbox {
   // False once closed: the item was not taken.
   bool push(Item item);
   void publish(std::shared_ptr<const mvcc::EventBatch> batch);
+  void skip(int64_t last_revision);
 
   // Replaces *out by all items, after waiting for some until `deadline`; none: as long as it takes.
   // False once closed, with the last items.
