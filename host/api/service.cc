@@ -66,6 +66,27 @@ RpcStatus Service::admit(const mortise_caller& caller) const {
   return RpcStatus();
 }
 
+// A member without a vote answers what it can know by itself.
+RpcStatus Service::admit_call(const MethodEntry& method, const mortise_caller& caller,
+                              std::string_view request) const {
+  RpcStatus status = admit(caller);
+  if (status.ok() && !wire::is_message(request)) status = rpc_errors::kMalformed;
+  if (!status.ok() || !context_.node->is_learner()) return status;
+  if (method.unary == maintenance_status) return status;
+  wire::RangeRequest range;
+  if (method.unary == kv_range && wire::decode(request, &range) && range.serializable) {
+    return status;
+  }
+  return rpc_errors::kNotSupportedForLearner;
+}
+
+RpcStatus Service::admit_stream(const MethodEntry& method, const mortise_caller& caller) const {
+  RpcStatus status = admit(caller);
+  if (!status.ok() || !context_.node->is_learner()) return status;
+  if (method.stream == maintenance_snapshot) return status;
+  return rpc_errors::kNotSupportedForLearner;
+}
+
 mortise_status Service::call(const mortise_host* host, uint32_t method,
                              const mortise_caller* caller, mortise_buffer request,
                              mortise_done_fn done, void* context, mortise_call** out) {
@@ -77,8 +98,8 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   const MethodEntry& entry = methods()[method];
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
   bool is_served = entry.unary != nullptr || entry.cancellable != nullptr;
-  RpcStatus admitted = is_served ? self->admit(*caller) : not_served(entry);
-  if (admitted.ok() && !wire::is_message(payload.view())) admitted = rpc_errors::kMalformed;
+  RpcStatus admitted =
+      is_served ? self->admit_call(entry, *caller, payload.view()) : not_served(entry);
   if (!admitted.ok()) {
     refuse(done, context, admitted);
     return MORTISE_OK;
@@ -116,10 +137,20 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind == MORTISE_UNARY) return MORTISE_E_INVALID;
-  rpc::ClientStream client(events, context);
-  RpcStatus refused = entry.stream == nullptr ? not_served(entry) : self->admit(*caller);
+  RpcStatus refused =
+      entry.stream == nullptr ? not_served(entry) : self->admit_stream(entry, *caller);
+  // Without a leader such a stream is ended later, too.
+  std::shared_ptr<LedStream> led;
+  if (refused.ok() && (caller->flags & MORTISE_CALLER_REQUIRE_LEADER) != 0) {
+    led = self->led_streams_.open(events, context);
+  }
+  rpc::ClientStream client = led ? led->client() : rpc::ClientStream(events, context);
   rpc::ServerStream* stream = nullptr;
   if (refused.ok()) stream = entry.stream(self->context_, client, &refused);
+  if (led && stream != nullptr) {
+    led->begin(stream);
+    stream = led.get();
+  }
   if (stream == nullptr) {
     static RefusedStream refused_stream;
     *out = reinterpret_cast<mortise_stream*>(static_cast<rpc::ServerStream*>(&refused_stream));

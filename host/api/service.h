@@ -8,9 +8,12 @@
 #include <vector>
 
 #include "host/api/context.h"
+#include "host/api/led_stream.h"
 #include "mortise/abi/rpc.h"
 
 namespace mortise::api {
+
+struct MethodEntry;
 
 struct TransportSettings {
   uint64_t concurrent_streams_max = 0;
@@ -34,6 +37,8 @@ class Service {
   // Until then, and after stop_serving(), calls are refused.
   void start_serving() { serving_ = true; }
   void stop_serving() { serving_ = false; }
+  // The member has had no leader for long: streams whose clients want one end.
+  void leader_lost() { led_streams_.cancel_all(); }
 
  private:
   static mortise_status call(const mortise_host* host, uint32_t method,
@@ -45,12 +50,16 @@ class Service {
                                     mortise_stream** out);
   static void transport_drained(const mortise_host* host);
   RpcStatus admit(const mortise_caller& caller) const;
+  RpcStatus admit_call(const MethodEntry& method, const mortise_caller& caller,
+                       std::string_view request) const;
+  RpcStatus admit_stream(const MethodEntry& method, const mortise_caller& caller) const;
 
   const Context context_;
   std::vector<mortise_method> methods_;
   mortise_host_rpc_v1 table_{};
   std::function<void(const mortise_host*)> on_drained_;
   std::atomic<bool> serving_{false};
+  LedStreams led_streams_;
 };
 
 }  // namespace mortise::api

@@ -29,8 +29,9 @@ bool Replica::is_alone() const {
 }
 
 void Replica::tick() {
-  core_.tick();
+  // First, because a tick may forget which members were active.
   watch_disk();
+  core_.tick();
 }
 
 void Replica::persisted(uint64_t number) {
@@ -168,14 +169,13 @@ void Replica::watch_disk() {
     ticks_without_disk_ = 0;
     return;
   }
-  if (++ticks_without_disk_ < options_.core.election_ticks) return;
-  ticks_without_disk_ = 0;
-  hand_over();
+  if (++ticks_without_disk_ > options_.core.election_ticks && hand_over()) ticks_without_disk_ = 0;
 }
 
-void Replica::hand_over() {
+// False if there is nobody to ask now.
+bool Replica::hand_over() {
   const raft::BasicState basic = core_.basic();
-  if (basic.role != raft::Role::kLeader || is_alone()) return;
+  if (basic.role != raft::Role::kLeader || is_alone()) return false;
   raft::NodeId to = raft::kNoNode;
   uint64_t match = 0;
   for (const raft::PeerInspection& peer : core_.inspect().peers) {
@@ -184,9 +184,9 @@ void Replica::hand_over() {
     to = peer.id;
     match = peer.match;
   }
-  // If it cannot be asked, leadership is moving already.
-  if (to != raft::kNoNode && !core_.transfer_leadership(to).ok()) to = raft::kNoNode;
+  if (to == raft::kNoNode || !core_.transfer_leadership(to).ok()) return false;
   surroundings_->disk_stalled(to);
+  return true;
 }
 
 }  // namespace mortise::replica

@@ -60,7 +60,7 @@ class Surroundings {
   virtual void install(raft::SnapshotRef snapshot) = 0;
   virtual void read_states(const std::vector<raft::ReadState>& states) = 0;
   virtual void soft_state(const raft::SoftState& state, uint64_t term) = 0;
-  // The disk of this leader stands still; `to` is asked to lead, kNoNode if nobody could.
+  // The disk of this leader stands still; `to` is asked to lead.
   virtual void disk_stalled(raft::NodeId to) = 0;
 };
 
@@ -121,7 +121,7 @@ class Replica {
   void trim_log();
   uint64_t wanted_by_peers() const;
   void watch_disk();
-  void hand_over();
+  bool hand_over();
 
   const Options options_;
   Surroundings* const surroundings_;

@@ -51,6 +51,7 @@ class ExpiryWaiter : public apply::Waiter {
 }  // namespace
 
 void Server::chores_loop() {
+  leader_seen_ = apply::WaitList::Clock::now();
   std::unique_lock lock(chores_mutex_);
   while (!stopping_) {
     chores_wake_.wait_for(lock, kChoresInterval, [&] { return stopping_; });
@@ -63,6 +64,7 @@ void Server::chores_loop() {
     refresh_store_size();
     maybe_release_log();
     reap_stores();
+    watch_leader(apply::WaitList::Clock::now());
     lock.lock();
   }
 }
@@ -99,6 +101,15 @@ void Server::update_cluster_version() {
   std::string request;
   wire::append_bytes_field(&request, 1, target);
   propose(wire::kRaftClusterVersionSet, request, std::make_unique<DoneMark>(&version_proposed_));
+}
+
+// Streams cost more to open again than calls: they end only when there has been no leader for long.
+void Server::watch_leader(apply::WaitList::Clock::time_point now) {
+  constexpr int kElectionTimeouts = 3;
+  if (leader() != raft::kNoNode) leader_seen_ = now;
+  if (now - leader_seen_ < kElectionTimeouts * config_.election_timeout) return;
+  leader_seen_ = now;
+  service_->leader_lost();
 }
 
 void Server::refresh_store_size() {

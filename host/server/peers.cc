@@ -1,13 +1,157 @@
-// What a member has to do with the others: whom it is connected with.
+// What a member has to do with the others: messages, connections, and what it tells them over HTTP.
+#include <algorithm>
+
 #include "host/server/server.h"
 
 namespace mortise::server {
+namespace {
 
-size_t Server::active_peers() const { return 0; }
-bool Server::is_active_since(uint64_t, Leadership::Clock::time_point) const { return false; }
-bool Server::is_quorum_active(Leadership::Clock::time_point) const { return true; }
-std::optional<uint64_t> Server::longest_active(const std::vector<uint64_t>&) const {
-  return std::nullopt;
+Level level_of(peer::LogLevel level) { return static_cast<Level>(level); }
+
+Fields fields_of(const peer::LogFields& fields) {
+  Fields out;
+  for (const peer::LogField& field : fields) {
+    std::visit(
+        [&](const auto& value) {
+          if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::chrono::nanoseconds>) {
+            out.emplace_back(field.name, duration_text(value));
+          } else {
+            out.emplace_back(field.name, value);
+          }
+        },
+        field.value);
+  }
+  return out;
+}
+
+}  // namespace
+
+peer::Hooks Server::peer_hooks() {
+  peer::Hooks hooks;
+  hooks.receive = [this](raft::Message message) { return raft_->step(std::move(message)); };
+  hooks.unreachable = [this](raft::NodeId id) { raft_->report_unreachable(id); };
+  hooks.snapshot_sent = [this](raft::NodeId id, bool ok) { raft_->report_snapshot(id, ok); };
+  hooks.removed = [this] {
+    fail("it was removed", internal_error("the member has been permanently removed from the "
+                                          "cluster"));
+  };
+  hooks.is_removed = [this](raft::NodeId id) { return cluster_->is_removed(id); };
+  hooks.receive_snapshot = [this](raft::Message message, uint64_t bytes) {
+    return snapshot_receiver_->receive(std::move(message), bytes);
+  };
+  hooks.handle = [this](const peer::HttpRequest& request, peer::Hooks::Respond respond) {
+    peer_http_.handle(request, std::move(respond));
+  };
+  hooks.log = [this](peer::LogLevel level, std::string_view message,
+                     const peer::LogFields& fields) {
+    log_->write_from("peer/transport.cc:0", level_of(level), message, fields_of(fields));
+  };
+  return hooks;
+}
+
+// Before the members are read from the store, so that they are followed from the start.
+void Server::make_peers() {
+  peer::Options options;
+  options.local_id = cluster_->local_id();
+  options.cluster_id = cluster_->cluster_id();
+  options.peer_urls = config::url_texts(config_.initial_advertise_peer_urls);
+  options.server_version = api::kServerVersion;
+  options.dial_limit = std::chrono::seconds(1) + config_.election_timeout;
+  serve_peer_http();
+  make_snapshot_sender();
+  peers_ = std::make_unique<peer::Transport>(std::move(options), peer_hooks());
+  peers_->start();
+  follow_members();
+}
+
+void Server::serve_peer_http() {
+  peer_http_.add("/version", [this](const peer::HttpRequest& request, PeerHttp::Respond respond) {
+    if (refuse_other_method(request, "GET", respond)) return;
+    std::string version = cluster_->version();
+    respond(json_response(R"({"etcdserver":")" + std::string(api::kServerVersion) +
+                          R"(","etcdcluster":")" + (version.empty() ? "not_decided" : version) +
+                          R"(","storage":")" + (version.empty() ? "unknown" : version) + R"("})"));
+  });
+}
+
+// Streams go to the members that there are now, at the addresses that they have now.
+void Server::follow_members() {
+  membership::Observer observer;
+  observer.added = [this](const membership::Member& member) {
+    if (member.id != cluster_->local_id())
+      check_address(member, peers_->add_peer(member.id, member.peer_urls));
+  };
+  observer.urls_updated = [this](const membership::Member& member) {
+    if (member.id != cluster_->local_id())
+      check_address(member, peers_->update_peer(member.id, member.peer_urls));
+  };
+  observer.removed = [this](uint64_t id) { peers_->remove_peer(id); };
+  cluster_->observe(std::move(observer));
+}
+
+void Server::check_address(const membership::Member& member, const Status& status) {
+  if (status.ok()) return;
+  log_->warn("a member's address cannot be used",
+             {{"remote-peer-id", membership::hex_id(member.id)}, {"error", status.message()}});
+}
+
+void Server::send_messages(std::vector<raft::Message> messages) {
+  auto is_snapshot = [](const raft::Message& m) { return m.type == raft::MessageType::kSnap; };
+  if (std::ranges::any_of(messages, is_snapshot)) {
+    for (const raft::Message& message : messages) {
+      if (is_snapshot(message)) snapshot_sender_->send(message);
+    }
+    std::erase_if(messages, is_snapshot);
+  }
+  peers_->send(std::move(messages));
+}
+
+void Server::make_snapshot_sender() {
+  SnapshotSenderOptions options;
+  options.store = store_.get();
+  options.storage_version = api::kStorageVersion;
+  options.between_commits = [this](std::function<void()> task) {
+    return between_commits(std::move(task));
+  };
+  options.run_step = [this](std::function<void()> task) { return run_snapshot(std::move(task)); };
+  options.is_member = [this](raft::NodeId id) { return cluster_->member(id).has_value(); };
+  options.send = [this](raft::Message message, std::unique_ptr<peer::SnapshotSource> source) {
+    peers_->send_snapshot(std::move(message), std::move(source));
+  };
+  options.failed = [this](raft::NodeId id) { raft_->report_snapshot(id, false); };
+  options.log = log_;
+  snapshot_sender_ = std::make_unique<SnapshotSender>(std::move(options));
+}
+
+size_t Server::active_peers() const {
+  size_t count = 0;
+  for (uint64_t id : voting_members()) count += peers_->active_since(id) ? 1 : 0;
+  return count;
+}
+
+bool Server::is_active_since(uint64_t id, Leadership::Clock::time_point start) const {
+  auto since = peers_->active_since(id);
+  return since && *since < start;
+}
+
+bool Server::is_quorum_active(Leadership::Clock::time_point start) const {
+  std::vector<membership::Member> members = cluster_->members();
+  auto active = std::ranges::count_if(members, [&](const membership::Member& member) {
+    return member.id == cluster_->local_id() || is_active_since(member.id, start);
+  });
+  return static_cast<size_t>(active) >= members.size() / 2 + 1;
+}
+
+std::optional<uint64_t> Server::longest_active(const std::vector<uint64_t>& members) const {
+  std::optional<uint64_t> longest;
+  auto earliest = peer::Transport::Clock::time_point::max();
+  for (uint64_t id : members) {
+    auto since = peers_->active_since(id);
+    if (!since || *since >= earliest) continue;
+    longest = id;
+    earliest = *since;
+  }
+  return longest;
 }
 
 }  // namespace mortise::server

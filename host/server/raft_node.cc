@@ -71,6 +71,10 @@ void RaftNode::start(std::unique_ptr<wal::Wal> wal) {
   // What waits is bounded here, where nobody has to wait for room.
   writer.waiting_bytes_max = wal::kPayloadBytesMax;
   wal_ = std::make_unique<wal::Writer>(std::move(wal), std::move(writer));
+  {
+    std::lock_guard lock(inbox_mutex_);
+    stopping_ = false;
+  }
   thread_ = std::thread([this] { run(); });
   pthread_setname_np(thread_.native_handle(), "raft");
 }

@@ -168,8 +168,8 @@ class RaftNode : private replica::Surroundings {
   std::mutex inbox_mutex_;  // Guards what follows. Taken inside core_mutex_, never around it.
   std::condition_variable wake_;
   Inbox inbox_;
-  bool kicked_ = false;  // The node's thread has something to do.
-  bool stopping_ = false;
+  bool kicked_ = false;          // The node's thread has something to do.
+  bool stopping_ = true;         // Or not started: nothing is taken.
   bool holding_back_ = false;    // The core waits for entries to be applied.
   bool proposals_held_ = false;  // There is no leader to propose to.
   uint64_t unpersisted_bytes_ = 0;

@@ -49,6 +49,7 @@ Status Server::start() {
   MORTISE_RETURN_IF_ERROR(open_log());
   MORTISE_RETURN_IF_ERROR(data_dir_->remove_leftovers());
   next_request_id_ = first_request_id(cluster_->local_id());
+  make_peers();
   MORTISE_RETURN_IF_ERROR(make_apply());
   make_state_transfer();
   MORTISE_RETURN_IF_ERROR(make_api());
@@ -63,6 +64,7 @@ Status Server::start() {
   log_->info("starting etcd server", {{"local-member-id", membership::hex_id(cluster_->local_id())},
                                       {"local-server-version", config::kEtcdVersion}});
   raft_->start(std::move(wal_));
+  peer_listeners_.start();
   refresh_store_size();
   chores_ = std::thread([this] { chores_loop(); });
   start_auto_compaction();
@@ -333,6 +335,7 @@ void Server::stop() {
   stop_publishing();
   if (raft_ && chores_.joinable()) try_transfer_leadership();
   listeners_.stop();
+  peer_listeners_.stop();
   // From here on transports take up no call, so a client whose stream ends begins no other here.
   begin_drain();
   if (hub_) hub_->stop();
@@ -347,6 +350,8 @@ void Server::stop() {
     chores_wake_.notify_all();
   }
   if (chores_.joinable()) chores_.join();
+  if (snapshot_sender_) snapshot_sender_->stop();
+  if (peers_) peers_->stop();
   if (apply_loop_) apply_loop_->stop();
   if (raft_) {
     if (Status status = raft_->stop(); !status.ok()) fail("the log failed", status);

@@ -26,6 +26,7 @@
 #include "host/server/leadership.h"
 #include "host/server/listener.h"
 #include "host/server/log.h"
+#include "host/server/peer_http.h"
 #include "host/server/raft_node.h"
 #include "host/server/read_rounds.h"
 #include "host/server/snapshot_receiver.h"
@@ -125,6 +126,13 @@ class Server : public api::Node {
   std::vector<uint64_t> voting_members() const;
 
   // peers.cc
+  peer::Hooks peer_hooks();
+  void make_peers();
+  void serve_peer_http();
+  void follow_members();
+  void send_messages(std::vector<raft::Message> messages);
+  void check_address(const membership::Member& member, const Status& status);
+  void make_snapshot_sender();
   size_t active_peers() const;
   bool is_active_since(uint64_t id, Leadership::Clock::time_point start) const;
   bool is_quorum_active(Leadership::Clock::time_point start) const;
@@ -162,6 +170,7 @@ class Server : public api::Node {
   void expire_leases();
   void checkpoint_leases();
   void update_cluster_version();
+  void watch_leader(apply::WaitList::Clock::time_point now);
   void refresh_store_size();
   void maybe_release_log();
 
@@ -201,8 +210,12 @@ class Server : public api::Node {
   std::unique_ptr<CompactionRunner> compaction_;
   std::unique_ptr<AutoCompactor> auto_compactor_;
   std::unique_ptr<SnapshotReceiver> snapshot_receiver_;
+  std::unique_ptr<SnapshotSender> snapshot_sender_;
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
+  PeerHttp peer_http_;
+  std::unique_ptr<peer::Transport> peers_;
+  Listeners peer_listeners_;
   Listeners listeners_;
   Leadership leadership_;
   std::unique_ptr<ReadRounds> read_rounds_;
@@ -220,7 +233,8 @@ class Server : public api::Node {
   std::atomic<bool> version_proposed_{false};
   std::atomic<bool> reaping_stores_{false};
   std::atomic<uint32_t> open_snapshots_{0};
-  uint64_t released_at_index_ = 0;  // The chores thread's.
+  apply::WaitList::Clock::time_point leader_seen_;  // The chores thread's, as what follows.
+  uint64_t released_at_index_ = 0;
   uint64_t released_at_log_bytes_ = 0;
   bool first_ticks_skipped_ = false;  // The raft thread's.
   Leadership::Clock::time_point first_tick_at_;

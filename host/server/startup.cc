@@ -252,6 +252,10 @@ RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applie
   node.on_dropped = [this](const std::vector<uint64_t>& ids, const Status&) {
     proposals_dropped(ids);
   };
+  node.on_messages = [this](std::vector<raft::Message> messages) {
+    send_messages(std::move(messages));
+  };
+  node.on_snapshot = [this](raft::SnapshotRef snapshot) { install_snapshot(std::move(snapshot)); };
   node.on_read_states = [this](const std::vector<raft::ReadState>& states) {
     read_rounds_->read_states(states);
   };
@@ -295,11 +299,8 @@ Status Server::bind_listeners() {
   log_->info("configuring peer listeners",
              {{"listen-peer-urls", config::url_texts(config_.listen_peer_urls)}});
   for (const config::Url& url : config_.listen_peer_urls) {
-    // The address is taken, so that a mistake shows now; a single member has nobody to talk to.
-    MORTISE_RETURN_IF_ERROR(listeners_.add(url, options, [this](Accepted accepted) {
-      ::close(accepted.fd);
-      log_->warn("rejected connection on peer endpoint: a single member has no peers",
-                 {{"remote-addr", accepted.remote}});
+    MORTISE_RETURN_IF_ERROR(peer_listeners_.add(url, options, [this](Accepted accepted) {
+      peers_->adopt(accepted.fd, std::move(accepted.remote));
     }));
   }
   log_->info("configuring client listeners",

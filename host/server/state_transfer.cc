@@ -47,6 +47,7 @@ Status Server::switch_store(const raft::SnapshotRef& snapshot) {
   const mvcc::State state = applier_->visible();
   revision_.store(state.revision, std::memory_order_release);
   applied_index_.store(applier_->applied_index(), std::memory_order_release);
+  read_rounds_->applied(applied_index());
   hub_->compacted(state.compacted);
   keeper_->missed(state.revision);
   hub_->missed(state.revision);
