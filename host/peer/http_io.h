@@ -6,6 +6,7 @@
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/optional.hpp>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -52,7 +53,8 @@ class HttpParser {
   // The body goes to `body`, which may be emptied between calls of feed().
   explicit HttpParser(std::string* body) {
     parser_.header_limit(kHeadBytesMax);
-    parser_.body_limit(boost::none);
+    // Who reads has its own limits. Boost 1.74 takes boost::none for less than any length.
+    parser_.body_limit(std::numeric_limits<uint64_t>::max());
     parser_.get().body() = body;
   }
 
