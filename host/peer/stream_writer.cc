@@ -120,8 +120,10 @@ void StreamWriter::on_written(const ErrorCode& error, uint64_t bytes) {
 
 void StreamWriter::lose(std::string_view action, std::string_view reason) {
   // What the end of a connection says of the member, its own dialling shows soon.
-  if (action != "read") status_->deactivate(action, to_string(type_), reason);
-  context_->counters.change(peer_, [](CounterTable::Row& row) { ++row.counters.sent_failures; });
+  if (action != "read") {
+    status_->deactivate(action, to_string(type_), reason);
+    context_->counters.change(peer_, [](CounterTable::Row& row) { ++row.counters.sent_failures; });
+  }
   close();
   auto line = fields();
   line.push_back({"error", std::string(reason)});
