@@ -38,6 +38,9 @@ struct StoreFigures {
   int64_t in_use = 0;  // Of these, what reclaiming would not give back.
 };
 
+using MembersDone =
+    std::function<void(const RpcStatus&, const std::vector<membership::Member>& members)>;
+
 // The server as the handlers see it.
 class Node {
  public:
@@ -75,6 +78,12 @@ class Node {
   virtual bool is_learner() const = 0;
   // Moves leadership, and answers when the new leader is known here, on any thread.
   virtual void move_leader(uint64_t to, std::function<void(const RpcStatus&)> done) = 0;
+  // Since when messages to and from a member get through; nothing while they do not.
+  virtual std::optional<std::chrono::steady_clock::time_point> active_since(
+      uint64_t member) const = 0;
+  // Makes a learner a voter, if it has most of the leader's log; asks the leader if that is another
+  // member. done() gets the members as the leader knows them then, on any thread.
+  virtual void promote(uint64_t member, MembersDone done) = 0;
   virtual uint64_t committed_index() const = 0;
   virtual uint64_t applied_index() const = 0;
   // A positive id that nobody else has.
@@ -94,6 +103,7 @@ struct Limits {
   int64_t quota_bytes = int64_t{2} << 30;  // For Status; has_space() judges.
   std::chrono::nanoseconds slow_request{std::chrono::milliseconds(300)};
   std::chrono::nanoseconds slow_apply{std::chrono::milliseconds(100)};  // For reads.
+  bool strict_reconfig_check = true;
   bool log_all_requests = false;  // At level debug every call is logged.
   // A call that takes less is not looked at again when it is answered.
   std::chrono::nanoseconds report_after{std::chrono::milliseconds(100)};

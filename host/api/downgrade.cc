@@ -1,8 +1,8 @@
 // etcdserverpb.Maintenance.Downgrade and MoveLeader
-#include <charconv>
 #include <optional>
 
 #include "host/api/methods.h"
+#include "host/membership/versions.h"
 #include "proto/rpc.pb.h"
 
 namespace mortise::api {
@@ -10,43 +10,8 @@ namespace {
 
 using etcdserverpb::DowngradeRequest;
 
-struct Version {
-  int64_t major = 0;
-  int64_t minor = 0;
-  friend bool operator==(const Version&, const Version&) = default;
-};
-
-// Digits without a leading zero.
-bool take_number(std::string_view* text, int64_t* number) {
-  if (text->empty() || ((*text)[0] == '0' && text->size() > 1 && isdigit((*text)[1]) != 0)) {
-    return false;
-  }
-  if (isdigit((*text)[0]) == 0) return false;
-  auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), *number);
-  if (error != std::errc()) return false;
-  text->remove_prefix(static_cast<size_t>(end - text->data()));
-  return true;
-}
-
-// "3.6", "3.6.1", "3.6.1-rc.0": what is behind the minor version does not count.
-std::optional<Version> parse_version(std::string_view text) {
-  Version version;
-  int64_t patch = 0;
-  if (!take_number(&text, &version.major) || !text.starts_with('.')) return std::nullopt;
-  text.remove_prefix(1);
-  if (!take_number(&text, &version.minor)) return std::nullopt;
-  if (text.empty()) return version;
-  if (!text.starts_with('.')) return std::nullopt;
-  text.remove_prefix(1);
-  if (!take_number(&text, &patch)) return std::nullopt;
-  bool has_label = text.size() > 1 && (text[0] == '-' || text[0] == '+');
-  if (!text.empty() && !has_label) return std::nullopt;
-  return version;
-}
-
-std::string short_text(const Version& version) {
-  return std::to_string(version.major) + "." + std::to_string(version.minor);
-}
+using membership::parse_version;
+using membership::Version;
 
 // May the cluster go down to `target` now? Ok with the version that it has.
 RpcStatus validate(const Context& context, std::string_view target, Version* cluster) {
@@ -65,7 +30,7 @@ RpcStatus validate(const Context& context, std::string_view target, Version* clu
 ByteBuffer answer(const Context& context) {
   etcdserverpb::DowngradeResponse response;
   if (auto version = parse_version(context.cluster->version())) {
-    response.set_version(short_text(*version));
+    response.set_version(version->short_text());
   }
   return respond(context, context.node->revision(), response.SerializeAsString());
 }
@@ -117,7 +82,7 @@ void downgrade(Call call, const DowngradeRequest& request, const RpcStatus& unre
   if (status.ok()) status = validate(call.context(), request.version(), &version);
   if (!status.ok()) return enable ? reject(std::move(call), status) : call.fail(status);
   if (!enable) return call.reply(answer(call.context()));
-  std::string target = short_text({version.major, version.minor - 1}) + ".0";
+  std::string target = Version{version.major, version.minor - 1}.text();
   set_downgrade(std::move(call), true, target);
 }
 

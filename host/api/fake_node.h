@@ -24,6 +24,10 @@ class FakeNode : public Node {
   uint64_t leader() const override { unused(); }
   bool is_learner() const override { unused(); }
   void move_leader(uint64_t, std::function<void(const RpcStatus&)>) override { unused(); }
+  std::optional<std::chrono::steady_clock::time_point> active_since(uint64_t) const override {
+    unused();
+  }
+  void promote(uint64_t, MembersDone) override { unused(); }
   uint64_t committed_index() const override { unused(); }
   uint64_t applied_index() const override { unused(); }
   int64_t new_lease_id() override { unused(); }

@@ -1,4 +1,4 @@
-// etcdserverpb.Maintenance, Cluster.MemberList and Auth.AuthStatus
+// etcdserverpb.Maintenance and Auth.AuthStatus
 #include "host/api/methods.h"
 #include "host/mvcc/hash.h"
 #include "proto/rpc.pb.h"
@@ -104,27 +104,6 @@ void maintenance_defragment(Call call) {
 void maintenance_hash(Call call) { run_long(std::move(call), hash_now); }
 
 void maintenance_hash_kv(Call call) { run_long(std::move(call), hash_kv_now); }
-
-namespace {
-
-void list_members(Call call) {
-  const Context& context = call.context();
-  std::string body;
-  for (const membership::Member& member : context.cluster->members()) {
-    wire::append_bytes_field(&body, 2, membership::encode_member(member));
-  }
-  // Headers of the Cluster service have no revision.
-  call.reply(respond(context, 0, body));
-}
-
-}  // namespace
-
-void cluster_member_list(Call call) {
-  etcdserverpb::MemberListRequest request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  if (!request.linearizable()) return list_members(std::move(call));
-  when_linearizable(std::move(call), list_members);
-}
 
 void auth_status(Call call) {
   const Context& context = call.context();

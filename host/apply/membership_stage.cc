@@ -44,9 +44,9 @@ Status Applier::apply_single(raft::MembershipChange change, ApplyResult* result)
   if (single.node != raft::kNoNode && needs_context(single.type)) {
     MORTISE_ASSIGN_OR_RETURN(context, membership::decode_change_context(change.context));
     if (context.member.id != single.node) {
-      return corruption("a membership change names two members: " +
-                        membership::hex_id(single.node) + " and " +
-                        membership::hex_id(context.member.id));
+      return corruption(
+          "a membership change names two members: " + membership::hex_id(single.node) + " and " +
+          membership::hex_id(context.member.id));
     }
   }
   MORTISE_ASSIGN_OR_RETURN(result->rpc, try_single(change, context));

@@ -268,6 +268,8 @@ class Parser {
     config.initial_cluster_state = values_.text("initial-cluster-state");
     config.initial_cluster_token = values_.text("initial-cluster-token");
     config.strict_reconfig_check = values_.flag("strict-reconfig-check");
+    config.force_new_cluster = values_.flag("force-new-cluster");
+    config.downgrade_check_time = values_.get<nanoseconds>("downgrade-check-time");
   }
 
   void fill_logging() {

@@ -72,6 +72,8 @@ struct Config {
   std::string initial_cluster_state;
   std::string initial_cluster_token;
   bool strict_reconfig_check = true;
+  bool force_new_cluster = false;
+  std::chrono::nanoseconds downgrade_check_time{};  // 0: downgrades are ended by request only.
 
   // Logging
   std::string logger;

@@ -66,8 +66,8 @@ TEST(Rules, StartedVotersKeepTheMajority) {
     bool add, remove_started, promote;
   } kTests[] = {
       {1, 0, true, false, true},  // Growing from one member is always allowed.
-      {1, 1, false, false, true}, {2, 0, true, true, true},   {2, 1, false, false, true},
-      {3, 0, true, true, true},   {3, 1, true, true, true},  {3, 2, false, false, true},
+      {1, 1, false, false, true}, {2, 0, true, true, true},    {2, 1, false, false, true},
+      {3, 0, true, true, true},   {3, 1, true, true, true},    {3, 2, false, false, true},
       {5, 0, true, true, true},   {1, 2, false, false, false},
   };
   for (const auto& test : kTests) {

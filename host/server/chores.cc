@@ -23,15 +23,6 @@ class NobodyWaits : public apply::Waiter {
   void complete(apply::ApplyResult) override {}
 };
 
-class DoneMark : public apply::Waiter {
- public:
-  explicit DoneMark(std::atomic<bool>* under_way) : under_way_(under_way) {}
-  void complete(apply::ApplyResult) override { *under_way_ = false; }
-
- private:
-  std::atomic<bool>* under_way_;
-};
-
 class ExpiryWaiter : public apply::Waiter {
  public:
   ExpiryWaiter(int64_t id, Log* log) : id_(id), log_(log) {}
@@ -60,7 +51,9 @@ void Server::chores_loop() {
     expire_leases();
     checkpoint_leases();
     expire_proposals();
-    update_cluster_version();
+    // Nobody else has to be asked.
+    if (cluster_->members().size() == 1) version_monitor_->poke();
+    leave_if_removed();
     refresh_store_size();
     maybe_release_log();
     reap_stores();
@@ -86,21 +79,6 @@ void Server::checkpoint_leases() {
     propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints(due),
             std::make_unique<NobodyWaits>());
   }
-}
-
-// The version goes down to the one that a downgrade aims at, and comes back when that has ended.
-void Server::update_cluster_version() {
-  if (!raft_->is_leader()) return;
-  std::string target = cluster_->downgrade_target();
-  if (target.empty()) target = api::kStorageVersion;
-  std::string version = cluster_->version();
-  if (version == target || version_proposed_.exchange(true)) return;
-  log_->info(version.empty() ? "setting up initial cluster version using v3 API"
-                             : "updating cluster version using v3 API",
-             {{"from", version}, {"to", target}});
-  std::string request;
-  wire::append_bytes_field(&request, 1, target);
-  propose(wire::kRaftClusterVersionSet, request, std::make_unique<DoneMark>(&version_proposed_));
 }
 
 // Streams cost more to open again than calls: they end only when there has been no leader for long.

@@ -106,6 +106,7 @@ void Server::role_changed(const raft::SoftState& state, uint64_t term) {
               {"term", term},
               {"leader", membership::hex_id(state.leader)}});
   if (leads) {
+    version_monitor_->poke();
     lessor_->promote(config_.election_timeout);
   } else {
     lessor_->demote();

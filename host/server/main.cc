@@ -43,6 +43,7 @@ sigset_t block_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, kRemovedSignal);
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   signal(SIGPIPE, SIG_IGN);
   return set;
@@ -76,12 +77,16 @@ int run(const config::Config& config, Log* log) {
     if (Status status = server.start(); !status.ok()) {
       log->fatal("the member cannot start", {{"error", status.message()}});
     }
-    sigwait(&signals, &number);
-    log->info("received signal; shutting down",
-              {{"signal", number == SIGTERM ? "terminated" : "interrupt"}});
+    do {
+      sigwait(&signals, &number);
+    } while (number == kRemovedSignal && !server.is_removed());
+    if (number != kRemovedSignal) {
+      log->info("received signal; shutting down",
+                {{"signal", number == SIGTERM ? "terminated" : "interrupt"}});
+    }
     server.stop();
   }
-  return end_by_signal(number, signals);
+  return number == kRemovedSignal ? 0 : end_by_signal(number, signals);
 }
 
 int main_function(int argc, char** argv) {

@@ -31,10 +31,7 @@ peer::Hooks Server::peer_hooks() {
   hooks.receive = [this](raft::Message message) { return raft_->step(std::move(message)); };
   hooks.unreachable = [this](raft::NodeId id) { raft_->report_unreachable(id); };
   hooks.snapshot_sent = [this](raft::NodeId id, bool ok) { raft_->report_snapshot(id, ok); };
-  hooks.removed = [this] {
-    fail("it was removed", internal_error("the member has been permanently removed from the "
-                                          "cluster"));
-  };
+  hooks.removed = [this] { removed(std::chrono::milliseconds(0)); };
   hooks.is_removed = [this](raft::NodeId id) { return cluster_->is_removed(id); };
   hooks.receive_snapshot = [this](raft::Message message, uint64_t bytes) {
     return snapshot_receiver_->receive(std::move(message), bytes);
@@ -59,9 +56,14 @@ void Server::make_peers() {
   options.dial_limit = std::chrono::seconds(1) + config_.election_timeout;
   serve_peer_http();
   make_snapshot_sender();
+  serve_membership();
   peers_ = std::make_unique<peer::Transport>(std::move(options), peer_hooks());
   peers_->start();
   follow_members();
+  // They send it the log that makes them known.
+  for (const membership::Member& remote : remotes_) {
+    check_address(remote, peers_->add_remote(remote.id, remote.peer_urls));
+  }
 }
 
 void Server::serve_peer_http() {

@@ -4,6 +4,8 @@
 
 #include <future>
 
+#include "host/server/promise_waiter.h"
+
 namespace mortise::server {
 namespace {
 
@@ -14,15 +16,6 @@ uint64_t first_request_id(uint64_t member_id) {
                 .count();
   return (member_id & 0xffff) << 48 | (static_cast<uint64_t>(ms) & 0xffffffffff) << 8;
 }
-
-class PromiseWaiter : public apply::Waiter {
- public:
-  explicit PromiseWaiter(std::promise<RpcStatus> done) : done_(std::move(done)) {}
-  void complete(apply::ApplyResult result) override { done_.set_value(result.rpc); }
-
- private:
-  std::promise<RpcStatus> done_;
-};
 
 }  // namespace
 
@@ -66,6 +59,7 @@ Status Server::start() {
   raft_->start(std::move(wal_));
   peer_listeners_.start();
   refresh_store_size();
+  version_monitor_->start();
   chores_ = std::thread([this] { chores_loop(); });
   start_auto_compaction();
   publisher_ = std::thread([this] { publish_and_serve(); });
@@ -127,7 +121,6 @@ bool Server::publish() {
       {{"local-member-id", local}, {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
   // The leader sets the version; without one no request is admitted.
   while (!shutting_down_ && cluster_->version().empty()) {
-    update_cluster_version();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return !shutting_down_;
@@ -332,6 +325,7 @@ void Server::wait_for_drain() {
 void Server::stop() {
   if (!data_dir_) return;
   log_->info("closing etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  if (inquiry_) inquiry_->stop();
   stop_publishing();
   if (raft_ && chores_.joinable()) try_transfer_leadership();
   listeners_.stop();
@@ -361,6 +355,8 @@ void Server::stop() {
     result.rpc = rpc_errors::kStopped;
     waiter->complete(std::move(result));
   }
+  if (version_monitor_) version_monitor_->stop();
+  inquiries_.stop();
   if (read_rounds_) read_rounds_->stop();
   leadership_.stop();
   confirmed_reads_.stop();

@@ -6,6 +6,8 @@
 // nothing that was acknowledged depends on an orderly end.
 #pragma once
 
+#include <signal.h>
+
 #include <atomic>
 #include <memory>
 #include <optional>
@@ -33,6 +35,7 @@
 #include "host/server/snapshot_sender.h"
 #include "host/server/store_size.h"
 #include "host/server/task_threads.h"
+#include "host/server/version_monitor.h"
 #include "host/watch/hub.h"
 
 namespace mortise::server {
@@ -42,8 +45,12 @@ std::chrono::milliseconds request_timeout(const config::Config& config);
 
 // Ranges over much of the store, and hashes, that run at once.
 constexpr size_t kLongReadThreads = 2;
+// Questions to other members that wait for their answers.
+constexpr size_t kInquiryThreads = 2;
 // Reads that go on once they are known to be linearizable.
 constexpr size_t kConfirmedReadThreads = 2;
+
+constexpr int kRemovedSignal = SIGUSR1;
 
 class Server : public api::Node {
  public:
@@ -54,6 +61,8 @@ class Server : public api::Node {
   // Returns when the member serves clients, or with the reason why it cannot.
   Status start();
   void stop();
+  // Was this member removed from its cluster? kRemovedSignal then comes to the process.
+  bool is_removed() const { return is_removed_; }
 
   // api::Node
   void propose(uint32_t field, std::string_view request,
@@ -64,6 +73,10 @@ class Server : public api::Node {
   void when_linearizable(std::function<void(const RpcStatus&)> done) override;
   void move_leader(uint64_t to, std::function<void(const RpcStatus&)> done) override;
   bool is_learner() const override { return raft_->is_learner(); }
+  void promote(uint64_t id, api::MembersDone done) override;
+  std::optional<std::chrono::steady_clock::time_point> active_since(uint64_t id) const override {
+    return peers_->active_since(id);
+  }
   void when_compacted(int64_t revision, std::function<void(bool)> done) override;
   std::optional<mvcc::PastHash> past_hash(int64_t revision) const override {
     return compaction_->hashes().find(revision);
@@ -106,6 +119,7 @@ class Server : public api::Node {
   Status open_store();
   Status open_log();
   Result<Beginning> find_beginning();
+  Result<Beginning> bootstrap();
   Status write_identity(const Beginning& beginning);
   std::vector<membership::Member> founders(const Beginning& beginning);
   Result<wal::Recovered> recover_log(const Beginning& beginning, uint64_t applied,
@@ -124,6 +138,23 @@ class Server : public api::Node {
   void skip_first_ticks(Leadership::Clock::time_point now);
   void try_transfer_leadership();
   std::vector<uint64_t> voting_members() const;
+
+  // members.cc
+  RpcStatus propose_membership_and_wait(raft::MembershipChange change);
+  void make_version_monitor();
+  std::vector<std::optional<membership::Version>> server_versions();
+  void set_cluster_version(const std::string& version);
+  Status check_cluster_version() const;
+  void removed(std::chrono::milliseconds delay);
+  void removed_self();
+  void leave_if_removed();
+  Status stand_alone(raft::MemoryLog* log, uint64_t applied, const raft::ConfState& conf_state,
+                     raft::HardState* hard_state);
+
+  // promotion.cc
+  RpcStatus check_learner_ready(uint64_t id);
+  void ask_leader_to_promote(uint64_t id, const api::MembersDone& done);
+  void serve_membership();
 
   // peers.cc
   peer::Hooks peer_hooks();
@@ -169,7 +200,6 @@ class Server : public api::Node {
   void chores_loop();
   void expire_leases();
   void checkpoint_leases();
-  void update_cluster_version();
   void watch_leader(apply::WaitList::Clock::time_point now);
   void refresh_store_size();
   void maybe_release_log();
@@ -199,6 +229,7 @@ class Server : public api::Node {
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<lease::Lessor> lessor_;
   std::unique_ptr<membership::Cluster> cluster_;
+  std::vector<membership::Member> remotes_;  // Of the cluster that it joins, known from elsewhere.
   apply::Alarms alarms_;
   apply::WaitList waiters_;
   std::unique_ptr<watch::Hub> hub_;
@@ -222,6 +253,9 @@ class Server : public api::Node {
   TaskThreads confirmed_reads_{kConfirmedReadThreads};
   TaskThreads long_reads_{kLongReadThreads};
   TaskThreads maintenance_;
+  std::unique_ptr<Inquiry> inquiry_;
+  TaskThreads inquiries_{kInquiryThreads};
+  std::unique_ptr<VersionMonitor> version_monitor_;
   TaskThreads snapshots_;
 
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
@@ -230,8 +264,8 @@ class Server : public api::Node {
   StoreSize store_size_;
   std::atomic<bool> no_space_proposed_{false};
   std::atomic<bool> releasing_log_{false};
-  std::atomic<bool> version_proposed_{false};
   std::atomic<bool> reaping_stores_{false};
+  std::atomic<bool> is_removed_{false};
   std::atomic<uint32_t> open_snapshots_{0};
   apply::WaitList::Clock::time_point leader_seen_;  // The chores thread's, as what follows.
   uint64_t released_at_index_ = 0;
@@ -245,6 +279,7 @@ class Server : public api::Node {
   std::mutex chores_mutex_;
   std::condition_variable chores_wake_;  // Also: drained transports.
   bool stopping_ = false;
+  std::optional<std::chrono::steady_clock::time_point> leaves_at_;  // It was removed.
   std::thread chores_;
 };
 

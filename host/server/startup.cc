@@ -151,7 +151,7 @@ Result<Beginning> Server::find_beginning() {
       return corruption("the store holds data up to log index " + std::to_string(applied) +
                         " but there is no log in " + data_dir_->wal_path());
     }
-    return found_cluster(config_, resolver());
+    return bootstrap();
   }
   if (in_store && row != identity_row(log->cluster_id, log->member_id)) {
     return corruption("the store in " + data_dir_->store_path() + " and the log in " +
@@ -160,6 +160,15 @@ Result<Beginning> Server::find_beginning() {
   Beginning beginning;
   beginning.cluster_id = log->cluster_id;
   beginning.member_id = log->member_id;
+  return beginning;
+}
+
+Result<Beginning> Server::bootstrap() {
+  if (config_.initial_cluster_state == "existing") {
+    return join_cluster(config_, resolver(), inquiry_.get(), request_timeout(config_), log_);
+  }
+  MORTISE_ASSIGN_OR_RETURN(auto beginning, found_cluster(config_, resolver()));
+  MORTISE_RETURN_IF_ERROR(check_not_bootstrapped(beginning, inquiry_.get()));
   return beginning;
 }
 
@@ -173,11 +182,14 @@ Status Server::write_identity(const Beginning& beginning) {
 }
 
 Status Server::open_log() {
+  inquiry_ = std::make_unique<Inquiry>(log_);
+  make_version_monitor();
   MORTISE_ASSIGN_OR_RETURN(auto beginning, find_beginning());
   log_start(beginning.is_new);
   if (beginning.is_new) MORTISE_RETURN_IF_ERROR(write_identity(beginning));
   cluster_ = std::make_unique<membership::Cluster>(beginning.cluster_id, beginning.member_id,
                                                    config_.max_learners);
+  remotes_ = std::move(beginning.remotes);
   return make_raft(beginning);
 }
 
@@ -285,6 +297,9 @@ Status Server::make_raft(const Beginning& beginning) {
   // The newest commit index need not be in the log; what was applied was committed.
   hard_state.commit = std::max(hard_state.commit, applied);
   hard_state.term = std::max(hard_state.term, applied_term);
+  if (config_.force_new_cluster && !beginning.is_new) {
+    MORTISE_RETURN_IF_ERROR(stand_alone(memory.get(), applied, conf_state, &hard_state));
+  }
   memory->set_hard_state(hard_state);
   memory->set_conf_state(conf_state);
   MORTISE_ASSIGN_OR_RETURN(raft_,

@@ -79,6 +79,7 @@ apply::Hooks Server::apply_hooks() {
     read_rounds_->applied(applied);
     if (std::exchange(*changed, false)) raft_->applied(applied);
   };
+  hooks.removed_self = [this] { removed_self(); };
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
     store_size_.written(static_cast<int64_t>(batch->arena->bytes_used()));
     keeper_->publish(batch);
@@ -127,6 +128,7 @@ Status Server::make_apply() {
   applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
                                               &waiters_, apply_hooks());
   MORTISE_RETURN_IF_ERROR(applier_->open());
+  MORTISE_RETURN_IF_ERROR(check_cluster_version());
   revision_ = applier_->visible().revision;
   applied_index_ = applier_->applied_index();
   log_->info("kvstore restored", {{"current-rev", revision()}});
@@ -178,6 +180,7 @@ Status Server::make_api() {
   context_->open_snapshots = &open_snapshots_;
   context_->limits.request_bytes_max = config_.max_request_bytes;
   context_->limits.txn_ops_max = config_.max_txn_ops;
+  context_->limits.strict_reconfig_check = config_.strict_reconfig_check;
   context_->limits.quota_bytes = config_.effective_quota_bytes();
   context_->limits.slow_request = config_.warning_unary_request_duration;
   context_->limits.slow_apply = config_.warning_apply_duration;
