@@ -145,8 +145,11 @@ uint64_t Replica::wanted_by_peers() const {
     if (peer.id == options_.core.id) continue;
     if (peer.state == raft::ProgressState::kSnapshot) {
       wanted = std::min(wanted, peer.pending_snapshot);
-    } else if (peer.recent_active && peer.match != 0) {
-      wanted = std::min(wanted, peer.match);
+    } else if (peer.recent_active) {
+      // One that has acknowledged nothing yet may lack some of what was there before the term.
+      const uint64_t held =
+          peer.match != 0 ? peer.match : peer.next - std::min(peer.next, options_.catchup_entries);
+      wanted = std::min(wanted, held);
     }
   }
   return wanted;
