@@ -1,0 +1,86 @@
+// Streams that want a leader, between a transport and a stream that the test plays.
+#include "host/api/led_stream.h"
+
+#include <string>
+
+#include "gtest/gtest.h"
+
+namespace mortise::api {
+namespace {
+
+struct Client {
+  std::string ended;
+  int ends = 0;
+  uint64_t credit = 0;
+};
+
+mortise_stream_events events() {
+  mortise_stream_events out{};
+  out.struct_size = sizeof out;
+  out.on_message = [](void*, mortise_buffer message) { rpc::Payload taken(message); };
+  out.on_credit = [](void* client, uint64_t bytes) {
+    static_cast<Client*>(client)->credit += bytes;
+  };
+  out.on_end = [](void* client, mortise_rpc_code, mortise_bytes message) {
+    auto* c = static_cast<Client*>(client);
+    c->ended.assign(reinterpret_cast<const char*>(message.data), message.size);
+    ++c->ends;
+  };
+  return out;
+}
+
+// Ends when it is canceled.
+class Stream : public rpc::ServerStream {
+ public:
+  explicit Stream(const rpc::ClientStream& client) : client_(client) {}
+  void on_message(rpc::Payload) override { client_.end(rpc_errors::kMalformed); }
+  void on_half_close() override {}
+  void on_grant(uint64_t) override { ++grants; }
+  void on_cancel() override { client_.end(rpc_errors::kContextCanceled); }
+  int grants = 0;
+
+ private:
+  rpc::ClientStream client_;
+};
+
+class LedStreamTest : public ::testing::Test {
+ protected:
+  LedStreamTest() : led_(all_.open(&events_, &client_)), stream_(led_->client()) {
+    led_->begin(&stream_);
+  }
+  const mortise_stream_events events_ = events();
+  Client client_;
+  LedStreams all_;
+  std::shared_ptr<LedStream> led_;
+  Stream stream_;
+};
+
+TEST_F(LedStreamTest, PassesOnWhatBothSidesSay) {
+  led_->client().grant(7);
+  EXPECT_EQ(client_.credit, 7u);
+  led_->on_grant(1);
+  EXPECT_EQ(stream_.grants, 1);
+  led_->on_cancel();
+  EXPECT_EQ(client_.ended, "context canceled");
+}
+
+TEST_F(LedStreamTest, EndsForWantOfALeader) {
+  all_.cancel_all();
+  EXPECT_EQ(client_.ended, "etcdserver: no leader");
+  all_.cancel_all();
+  led_->on_grant(1);
+  EXPECT_EQ(client_.ends, 1);
+  EXPECT_EQ(stream_.grants, 0);
+}
+
+TEST_F(LedStreamTest, AStreamThatHasEndedIsLeftAlone) {
+  led_->on_message(rpc::Payload());
+  EXPECT_EQ(client_.ends, 1);
+  std::string ended = client_.ended;
+  all_.cancel_all();
+  EXPECT_EQ(client_.ends, 1);
+  EXPECT_EQ(client_.ended, ended);
+}
+
+}  // namespace
+}  // namespace mortise::api
