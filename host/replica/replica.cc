@@ -1,6 +1,7 @@
 #include "host/replica/replica.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace mortise::replica {
 
@@ -124,17 +125,40 @@ Status Replica::write(const raft::Ready& ready) {
   return surroundings_->submit(request);
 }
 
+// One write made many entries durable: who sent them needs to know where they end, once.
+void Replica::leave_out_covered(std::vector<raft::Message>* messages) {
+  const raft::Message* next = nullptr;  // The last one that stays, of those that acknowledge.
+  auto covered = [&](const raft::Message& message) {
+    if (message.type != raft::MessageType::kAppResp || message.reject) return false;
+    if (next != nullptr && next->to == message.to && next->term == message.term &&
+        next->index >= message.index) {
+      return true;
+    }
+    next = &message;
+    return false;
+  };
+  std::vector<raft::Message> kept;
+  std::vector<bool> leave(messages->size());
+  for (size_t i = messages->size(); i-- > 0;) leave[i] = covered((*messages)[i]);
+  for (size_t i = 0; i < messages->size(); ++i) {
+    if (!leave[i]) kept.push_back(std::move((*messages)[i]));
+  }
+  *messages = std::move(kept);
+}
+
 // Readys without writes count as persisted when all writes before them are.
 void Replica::acknowledge() {
   uint64_t number = persisted_ >= last_written_ ? last_ready_ : persisted_;
   if (number <= acknowledged_) return;
   acknowledged_ = number;
-  while (!promises_.empty() && promises_.front().number <= number) {
-    Promise promise = std::move(promises_.front());
-    promises_.pop_front();
+  std::vector<raft::Message> messages;
+  for (; !promises_.empty() && promises_.front().number <= number; promises_.pop_front()) {
+    Promise& promise = promises_.front();
     if (promise.snapshot) surroundings_->install(std::move(promise.snapshot));
-    if (!promise.messages.empty()) surroundings_->send(std::move(promise.messages));
+    std::ranges::move(promise.messages, std::back_inserter(messages));
   }
+  leave_out_covered(&messages);
+  if (!messages.empty()) surroundings_->send(std::move(messages));
   core_.advance({.persisted = number, .applied = std::nullopt});
 }
 

@@ -115,6 +115,7 @@ class Replica {
           Surroundings* surroundings);
   Status handle(raft::Ready ready);
   static void hold_vote_requests(raft::Ready* ready);
+  static void leave_out_covered(std::vector<raft::Message>* messages);
   Status take_into_log(const raft::Ready& ready);
   Status write(const raft::Ready& ready);
   void acknowledge();

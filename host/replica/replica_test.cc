@@ -176,6 +176,21 @@ TEST_F(ReplicaTest, AcknowledgementsWaitForTheDisk) {
   EXPECT_EQ(at(1).state, "a");
 }
 
+TEST_F(ReplicaTest, OneAcknowledgementCoversAllThatOneWriteMadeDurable) {
+  elect(1);
+  at(2).stalled = at(3).stalled = true;
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(at(1).replica->propose("a").ok());
+    settle();
+  }
+  ASSERT_EQ(at(2).writes.size(), 5u);
+  at(2).stalled = false;
+  at(2).work();
+  EXPECT_EQ(at(2).count_sent(MessageType::kAppResp), 1u);
+  settle();
+  EXPECT_EQ(at(1).state, "aaaaa");
+}
+
 TEST_F(ReplicaTest, VotesAndRequestsForThemWaitForTheDisk) {
   at(1).stalled = true;
   ASSERT_TRUE(at(1).replica->campaign().ok());
