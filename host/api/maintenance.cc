@@ -80,7 +80,7 @@ void maintenance_status(Call call) {
   response.set_raftindex(node.committed_index());
   response.set_raftterm(node.term());
   response.set_raftappliedindex(node.applied_index());
-  response.set_storageversion(context.cluster->version());
+  response.set_storageversion(context.cluster->storage_version());
   std::string target = context.cluster->downgrade_target();
   response.mutable_downgradeinfo()->set_enabled(!target.empty());
   response.mutable_downgradeinfo()->set_targetversion(target);

@@ -1,5 +1,7 @@
 #include "host/membership/cluster.h"
 
+#include "host/membership/versions.h"
+
 namespace mortise::membership {
 namespace {
 
@@ -89,6 +91,11 @@ Roster Cluster::roster() const {
 std::string Cluster::version() const {
   std::lock_guard lock(mutex_);
   return version_;
+}
+
+std::string Cluster::storage_version() const {
+  std::string version = this->version();
+  return version == kOldestVersion.text() ? "3.5.0" : version;
 }
 
 std::string Cluster::downgrade_target() const {

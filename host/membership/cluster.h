@@ -45,6 +45,8 @@ class Cluster {
   bool is_removed(uint64_t id) const;
   Roster roster() const;
   std::string version() const;  // "3.7.0", or empty while it is not known.
+  // What etcd's database of the same state would call itself: it does not go below 3.5.
+  std::string storage_version() const;
 
   std::string downgrade_target() const;  // "3.6.0", or empty.
 

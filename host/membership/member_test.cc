@@ -1,6 +1,7 @@
 #include "host/membership/member.h"
 
 #include "gtest/gtest.h"
+#include "host/membership/cluster.h"
 
 namespace mortise::membership {
 namespace {
@@ -59,6 +60,15 @@ TEST(MemberJson, ListsRoundTrip) {
 
 TEST(MemberJson, TextThatIsNotUtf8DoesNotThrow) {
   EXPECT_NE(member_json({1, "\xff", {}, {}, false}), "");
+}
+
+TEST(Cluster, StorageVersionIsNeverBelowWhatEtcdWrites) {
+  Cluster cluster(1, 2);
+  EXPECT_EQ(cluster.storage_version(), "");
+  cluster.set_version("3.0.0");
+  EXPECT_EQ(cluster.storage_version(), "3.5.0");
+  cluster.set_version("3.6.0");
+  EXPECT_EQ(cluster.storage_version(), "3.6.0");
 }
 
 }  // namespace

@@ -72,7 +72,8 @@ void Server::serve_peer_http() {
     std::string version = cluster_->version();
     respond(json_response(R"({"etcdserver":")" + std::string(api::kServerVersion) +
                           R"(","etcdcluster":")" + (version.empty() ? "not_decided" : version) +
-                          R"(","storage":")" + (version.empty() ? "unknown" : version) + R"("})"));
+                          R"(","storage":")" +
+                          (version.empty() ? "unknown" : cluster_->storage_version()) + R"("})"));
   });
 }
 
