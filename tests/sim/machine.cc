@@ -52,6 +52,7 @@ void Machine::start() {
   const bool expected = damaged_ && process.status().code() == StatusCode::kCorruption;
   if (expected) {
     health_ = Health::kRefused;
+    ++site_->refused;
   } else if (disk_.powered() && process.status().code() != StatusCode::kNoSpace) {
     site_->env->fail("member " + std::to_string(id_) +
                      " does not start: " + process.status().message());

@@ -32,7 +32,8 @@ struct Site {
   uint64_t release_every = 200;  // Entries.
   uint64_t message_bytes_max = 1 << 20;
   uint64_t next_request_id = 1;
-  bool ending = false;  // No more faults.
+  uint64_t snapshots = 0;
+  uint64_t refused = 0;
   // The commit index of a member has moved; it has given its vote; it has become leader.
   std::function<void(raft::NodeId)> committed;
   std::function<void(raft::NodeId)> voted;

@@ -233,10 +233,12 @@ void Nemesis::move_leader() {
 
 void Nemesis::crash_voters() {
   voters_crash_until_ = env_->now() + random_.between(2, 15) * kSecond;
+  if (Machine* leads = leader(); leads != nullptr) cut_off(leads->id(), 3 * kElectionTimeout);
 }
 
 void Nemesis::fell_leaders() {
   leaders_fall_until_ = env_->now() + random_.between(5, 30) * kSecond;
+  if (Machine* leads = leader(); leads != nullptr) cut_off(leads->id(), 3 * kElectionTimeout);
 }
 
 void Nemesis::voted(raft::NodeId id) {

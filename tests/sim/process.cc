@@ -189,10 +189,12 @@ void Process::after(Micros delay, std::function<void()> action) {
 }
 
 void Process::work() {
-  const uint64_t committed = replica_->basic().committed;
   const Status status = replica_->work();
   if (!status.ok()) fail(status);
-  if (replica_->basic().committed != committed) machine_->site().committed(machine_->id());
+  const uint64_t committed = replica_->basic().committed;
+  if (std::exchange(committed_, committed) != committed) {
+    machine_->site().committed(machine_->id());
+  }
 }
 
 // A full or failing disk ends the process, as it ends a server. Anything else is not to be.

@@ -151,6 +151,7 @@ class Process final : public replica::Surroundings {
   std::deque<Submitted> submitted_;
   Submitted durable_{};
   uint64_t snapshot_submitted_ = 0;
+  uint64_t committed_ = 0;
 
   uint64_t next_token_ = 1;
   std::map<uint64_t, Read> reads_;           // By token, until their index is known.

@@ -107,6 +107,7 @@ Status Process::switch_store(const raft::SnapshotRef& snapshot) {
                       ", the store ends at " + std::to_string(applied()));
   }
   env_->trace("member " + std::to_string(machine_->id()) + " switches to " + name);
+  ++machine_->site().snapshots;
   const std::string old = machine_->store_name();
   state_.reset();
   machine_->store_name() = name;

@@ -40,7 +40,7 @@ Simulation::Simulation(const Options& options)
   site_.options = options_;
   site_.catchup_entries = random_.percent(50) ? random_.between(5, 50) : 1000;
   site_.release_every = random_.between(20, 400);
-  site_.message_bytes_max = random_.percent(70) ? random_.between(1, 400) : uint64_t{1} << 20;
+  site_.message_bytes_max = random_.percent(70) ? random_.between(1, 200) : uint64_t{1} << 20;
   oracle_.on_revoked([this](int64_t lease) { check_revoked(lease); });
   site_.committed = [this](raft::NodeId member) { check_completeness(member); };
   site_.voted = [this](raft::NodeId member) { nemesis_->voted(member); };
@@ -200,7 +200,6 @@ std::string Simulation::unwell() const {
 
 void Simulation::recover() {
   env_.trace("faults end");
-  site_.ending = true;
   nemesis_->stop();
   operator_->pause(true);
   const Micros began = env_.now();
@@ -247,6 +246,8 @@ Report Simulation::run() {
   report.dropped = history_.dropped;
   for (const Watch& watch : watches_) report.watched_events += watch.watcher->events();
   report.membership_changes = operator_->changes();
+  report.snapshots = site_.snapshots;
+  report.refused = site_.refused;
   report.faults = nemesis_->counts();
   return report;
 }

@@ -35,6 +35,8 @@ struct Report {
   uint64_t dropped = 0;
   uint64_t watched_events = 0;
   uint64_t membership_changes = 0;
+  uint64_t snapshots = 0;  // Put in a store's place.
+  uint64_t refused = 0;    // Members that did not start with a damaged log.
   std::map<std::string, uint64_t> faults;
 };
 
