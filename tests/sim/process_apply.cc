@@ -1,7 +1,6 @@
 // Applying, reads, chores, compaction.
 #include "host/base/crc32c.h"
 #include "host/mvcc/hash.h"
-#include "host/raft/membership.h"
 #include "tests/sim/process.h"
 #include "tests/sim/watcher.h"
 
@@ -40,15 +39,10 @@ Result<uint64_t> hash_of(const store::Store& store) {
 apply::Hooks Process::hooks() {
   apply::Hooks hooks;
   hooks.membership_changed = [this](const raft::MembershipChange& change) {
-    auto result = replica_->apply_membership(change);
-    if (result.ok()) {
-      const std::vector<raft::NodeId> members = raft::all_members(*result);
-      const bool mine = !change.changes.empty() && change.changes[0].node == machine_->id();
-      if (mine && !raft::contains(members, machine_->id())) {
-        env_->after(random_.below(5) * kSecond, [machine = machine_] { machine->remove(); });
-      }
-    }
-    return result;
+    return replica_->apply_membership(change);
+  };
+  hooks.removed_self = [this] {
+    env_->after(random_.below(5) * kSecond, [machine = machine_] { machine->remove(); });
   };
   hooks.committed = [](const mvcc::State&, uint64_t) {};
   hooks.publish = [this](std::shared_ptr<mvcc::EventBatch> batch) {
@@ -57,7 +51,7 @@ apply::Hooks Process::hooks() {
   };
   hooks.wants_prev = [] { return true; };
   hooks.compact = [this](int64_t revision) { start_compaction(revision, false); };
-  hooks.log = [](std::string_view, std::string_view, std::string_view) {};
+  hooks.log = [](std::string_view, std::string_view, const apply::LogFields&) {};
   return hooks;
 }
 
