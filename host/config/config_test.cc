@@ -514,6 +514,9 @@ TEST(NotYet, Values) {
       {{"--listen-peer-urls=https://localhost:1"},
        "--listen-peer-urls=https://localhost:1 is not supported yet: TLS is not served in this "
        "version"},
+      {{"--raft-write-timeout=6s"},
+       "--raft-write-timeout=6s is not supported yet: connections between members wait 5s in this "
+       "version"},
       {{"--feature-gates=CompactHashCheck=true"},
        "--feature-gates=CompactHashCheck=true is not supported yet: the gate has no effect in this "
        "version"},

@@ -34,6 +34,13 @@ void refuse_values(const Values& values, StringList& refused) {
     refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",
            refused);
   }
+  for (const auto* name : {"raft-read-timeout", "raft-write-timeout"}) {
+    const auto timeout = values.get<std::chrono::nanoseconds>(name);
+    if (timeout > std::chrono::seconds(5)) {
+      refuse(values, name, format_duration(timeout),
+             "connections between members wait 5s in this version", refused);
+    }
+  }
   const auto& outputs = values.get<StringList>("log-outputs");
   if (std::find(outputs.begin(), outputs.end(), "systemd/journal") != outputs.end()) {
     refuse(values, "log-outputs", "systemd/journal",
