@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 using KvStub = etcdserverpb::KV::Stub;
 
 constexpr std::chrono::milliseconds kWriteBound{500};
+constexpr std::chrono::milliseconds kElectionTimeout{1000};  // The default.
 
 std::vector<std::string> parameters() {
   const char* wanted = std::getenv("MORTISE_CLUSTER_TARGETS");
@@ -322,10 +323,13 @@ class FaultTest : public ClusterTest {
     ASSERT_TRUE(resumed.has_value()) << "writes do not resume" << cluster_->logs();
     std::printf("  %-7s: writes resume after %ld ms\n", fault_name(fault), resumed->count());
     std::fflush(stdout);
+    soon_ += *resumed <= 2 * kElectionTimeout ? 1 : 0;
     ASSERT_EQ(end_fault(cluster_.get(), fault, leads).message(), "");
     ASSERT_EQ(cluster_->wait_serving().message(), "");
     ASSERT_EQ(cluster_->check_equal().message(), "");
   }
+
+  int soon_ = 0;  // Rounds in which writes resumed within two election timeouts.
 };
 
 TEST_P(FaultTest, FaultsOfTheLeader) {
@@ -347,7 +351,9 @@ TEST_P(FaultTest, FaultsOfTheLeader) {
     ASSERT_TRUE(history.ok()) << history.status().message();
     EXPECT_EQ(check_history(*history, 2, revision - 1, load.records()).message(), "") << i;
   }
-  std::printf("%ld revisions, %ld writes acknowledged\n", revision, load.acknowledged());
+  std::printf(
+      "%ld revisions, %ld writes acknowledged; resumed in two election timeouts: %d of %d\n",
+      revision, load.acknowledged(), soon_, fault_rounds());
 }
 
 std::string parameter_name(const ::testing::TestParamInfo<std::string>& info) {
