@@ -27,7 +27,7 @@ constexpr std::chrono::milliseconds kElectionTimeout{1000};  // The default.
 std::vector<std::string> parameters() {
   const char* wanted = std::getenv("MORTISE_CLUSTER_TARGETS");
   if (wanted != nullptr) return {wanted};
-  return {"etcd"};
+  return {"mixed", "etcd"};
 }
 
 int fault_rounds() {

@@ -153,5 +153,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--mortised")
     options, rest = parser.parse_known_args()
-    program = options.mortised
+    program = options.mortised and os.path.abspath(options.mortised)
     unittest.main(argv=[sys.argv[0], *rest])
