@@ -22,6 +22,7 @@ using ::testing::HasSubstr;
 using KvStub = etcdserverpb::KV::Stub;
 
 constexpr std::chrono::milliseconds kWriteBound{500};
+constexpr int64_t kWritesBetweenFaults = 300;
 constexpr std::chrono::milliseconds kElectionTimeout{1000};  // The default.
 
 std::vector<std::string> parameters() {
@@ -316,7 +317,9 @@ class FaultTest : public ClusterTest {
  protected:
   // Writes must go on after the fault, and all members be equal after its end.
   void round(Fault fault, Load* load) {
-    ASSERT_TRUE(load->wait_progress(kClusterBound).has_value()) << cluster_->logs();
+    int64_t enough = load->acknowledged() + kWritesBetweenFaults;
+    ASSERT_TRUE(Cluster::wait_for([&] { return load->acknowledged() >= enough; }))
+        << cluster_->logs();
     size_t leads = leader();
     begin_fault(cluster_.get(), fault, leads);
     auto resumed = load->wait_progress(kClusterBound);
