@@ -1,6 +1,7 @@
 // etcdserverpb.Maintenance and Auth.AuthStatus
 #include "host/api/methods.h"
 #include "host/mvcc/hash.h"
+#include "host/snapshot/etcd_rows.h"
 #include "proto/rpc.pb.h"
 
 namespace mortise::api {
@@ -47,11 +48,10 @@ void hash_now(Call call) {
   const Context& context = call.context();
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
-  uint32_t hash = 0;
-  Status status = mvcc::hash_all(*view, &hash);
-  if (!status.ok()) return call.fail(status);
+  auto hash = snapshot::hash_etcd_rows(view->reader());
+  if (!hash.ok()) return call.fail(hash.status());
   etcdserverpb::HashResponse response;
-  response.set_hash(hash);
+  response.set_hash(*hash);
   call.reply(respond(context, view->state().revision, response.SerializeAsString()));
 }
 

@@ -99,22 +99,4 @@ Status hash_kv(const View& view, int64_t revision, HashKvResult* result) {
   return Status();
 }
 
-Status hash_all(const View& view, uint32_t* hash) {
-  constexpr store::Keyspace kReplicated[] = {store::kRevisions, store::kCurrent, store::kLeases,
-                                             store::kLeaseKeys, store::kAlarms,  store::kMembers,
-                                             store::kAuth};
-  uint32_t crc = 0;
-  for (store::Keyspace keyspace : kReplicated) {
-    char number = static_cast<char>(keyspace);
-    crc = crc32c(crc, &number, 1);
-    MORTISE_ASSIGN_OR_RETURN(auto cursor, view.reader().cursor(keyspace, MORTISE_CURSOR_NO_CACHE));
-    MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
-    std::string_view key, value;
-    while (cursor.next(&key, &value)) crc = crc32c(crc32c(crc, key), value);
-    MORTISE_RETURN_IF_ERROR(cursor.status());
-  }
-  *hash = crc;
-  return Status();
-}
-
 }  // namespace mortise::mvcc

@@ -19,7 +19,4 @@ struct HashKvResult {
 // `revision` 0 is the newest. Reads all of the history; any thread.
 Status hash_kv(const View& view, int64_t revision, HashKvResult* result);
 
-// The hash of Maintenance.Hash: over every row of every keyspace that holds replicated state.
-Status hash_all(const View& view, uint32_t* hash);
-
 }  // namespace mortise::mvcc

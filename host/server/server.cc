@@ -345,6 +345,7 @@ void Server::stop() {
   }
   if (chores_.joinable()) chores_.join();
   if (snapshot_sender_) snapshot_sender_->stop();
+  if (snapshot_receiver_) snapshot_receiver_->stop();
   if (peers_) peers_->stop();
   if (apply_loop_) apply_loop_->stop();
   if (raft_) {
@@ -376,7 +377,8 @@ void Server::stop() {
     }
   }
   applier_.reset();
-  if (snapshot_receiver_) snapshot_receiver_->stop();
+  peers_.reset();
+  if (snapshot_receiver_) snapshot_receiver_->close();
   store_.reset();
   if (executor_) executor_->stop();
   log_->info("closed etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});

@@ -55,7 +55,7 @@ class SnapshotReceiver::Stores {
       delete dropped;
     });
     std::lock_guard lock(stores->mutex_);
-    if (!stores->stopped_) stores->prepared_[ref.get()] = std::move(store);
+    stores->prepared_[ref.get()] = std::move(store);
     return ref;
   }
   std::unique_ptr<store::Store> take(const raft::Snapshot* snapshot) {
@@ -81,6 +81,10 @@ class SnapshotReceiver::Stores {
     --receiving_;
   }
   void stop() {
+    std::lock_guard lock(mutex_);
+    stopped_ = true;
+  }
+  void close() {
     std::lock_guard lock(mutex_);
     stopped_ = true;
     prepared_.clear();
@@ -240,7 +244,7 @@ void SnapshotReceiver::Sink::log_loaded(const snapshot::Loaded& loaded,
 SnapshotReceiver::SnapshotReceiver(SnapshotReceiverOptions options)
     : stores_(std::make_shared<Stores>()), options_(std::move(options)) {}
 
-SnapshotReceiver::~SnapshotReceiver() { stop(); }
+SnapshotReceiver::~SnapshotReceiver() { close(); }
 
 Result<std::unique_ptr<peer::SnapshotSink>> SnapshotReceiver::receive(raft::Message message,
                                                                       uint64_t bytes) {
@@ -275,5 +279,6 @@ void SnapshotReceiver::remove_discarded() {
 }
 
 void SnapshotReceiver::stop() { stores_->stop(); }
+void SnapshotReceiver::close() { stores_->close(); }
 
 }  // namespace mortise::server

@@ -6,8 +6,9 @@
 // reference to it without take() discards the store, and remove_discarded() removes it.
 //
 // receive() and what it gives are for threads that may block, at most kSnapshotsReceivedMax at
-// once; take() for the apply thread; remove_discarded() for one thread at a time that may block;
-// stop() ends loading and comes before the backend goes. Snapshots may outlive the receiver.
+// once; take() for the apply thread; remove_discarded() for one thread at a time that may block.
+// stop() ends loading and comes before the transport's; close() closes what nobody took, after raft
+// and the apply loop have stopped. Snapshots may outlive the receiver.
 #pragma once
 
 #include <functional>
@@ -45,6 +46,7 @@ class SnapshotReceiver {
   std::unique_ptr<store::Store> take(const raft::SnapshotRef& snapshot);
   void remove_discarded();
   void stop();
+  void close();
 
  private:
   class Sink;

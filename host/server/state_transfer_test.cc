@@ -38,7 +38,7 @@ class StateTransferTest : public ::testing::Test {
   }
   void TearDown() override {
     taken_.clear();
-    receiver_->stop();
+    receiver_->close();
     follower_.reset();
     fs::remove_all(root_);
   }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "host/apply/applier.h"
+#include "host/base/crc32c.h"
 #include "host/membership/cluster.h"
 #include "host/mvcc/compactor.h"
 #include "host/mvcc/view.h"
@@ -200,6 +201,24 @@ bbolt::RowSource::Item EtcdRows::next(std::string_view* key, std::string_view* v
   ++bucket_;
   opened_ = false;
   return next(key, value);
+}
+
+Result<uint32_t> hash_etcd_rows(const store::Reader& reader) {
+  using Item = bbolt::RowSource::Item;
+  EtcdRows rows;
+  MORTISE_RETURN_IF_ERROR(rows.load(&reader, Position{}, ""));
+  MORTISE_RETURN_IF_ERROR(rows.rewind());
+  uint32_t crc = 0;
+  bool in_meta = false;
+  std::string_view key, value;
+  for (;;) {
+    Item item = rows.next(&key, &value);
+    if (item == Item::kEnd) return crc;
+    if (item == Item::kFailed) return rows.status();
+    if (item == Item::kBucket) in_meta = key == "meta";
+    if (item == Item::kRow && in_meta && key == "storageVersion") continue;
+    crc = crc32c(crc32c(crc, key), value);
+  }
 }
 
 }  // namespace mortise::snapshot

@@ -62,4 +62,8 @@ class EtcdRows : public bbolt::RowSource {
   Status status_;
 };
 
+// etcd's hash of its whole database, Maintenance.Hash: over the names of all buckets and all rows
+// but those that differ from member to member. The same number for the same state.
+Result<uint32_t> hash_etcd_rows(const store::Reader& reader);
+
 }  // namespace mortise::snapshot
