@@ -125,8 +125,9 @@ Status RaftNode::step(raft::Message message) {
     std::lock_guard lock(inbox_mutex_);
     if (stopping_) return Status(StatusCode::kStopped, "raft: stopped");
     std::vector<raft::Message>& queue = bulk ? inbox_.bulk : inbox_.messages;
-    if (queue.size() >= kMessagesWaitingMax ||
-        (inbox_.bulk_bytes > 0 && inbox_.bulk_bytes + bytes > kMessagesWaitingBytesMax)) {
+    const bool fits = bytes == 0 || inbox_.bulk_bytes == 0 ||
+                      inbox_.bulk_bytes + bytes <= kMessagesWaitingBytesMax;
+    if (queue.size() >= kMessagesWaitingMax || !fits) {
       return Status(StatusCode::kDropped, "raft: too many messages wait");
     }
     inbox_.bulk_bytes += bytes;
