@@ -1,5 +1,7 @@
 #include "tests/sim/network.h"
 
+#include "host/peer/codec.h"
+
 namespace mortise::sim {
 
 std::string describe(const raft::Message& m) {
@@ -29,6 +31,19 @@ void Network::answer_snapshot(raft::NodeId from, raft::NodeId to, bool ok) {
               [this, from, to, ok] { hooks_.snapshot_sent(from, to, ok && passes(to, from)); });
 }
 
+// As it comes out at the other end of a connection; a snapshot's data goes beside the message.
+raft::Message Network::transmitted(const raft::Message& message) {
+  std::string bytes;
+  peer::append_message(message, &bytes);
+  Result<raft::Message> out = peer::decode_message(bytes);
+  if (!out.ok()) {
+    env_->fail("a message does not decode: " + out.status().message());
+    return message;
+  }
+  if (message.snapshot) out->snapshot = message.snapshot;
+  return std::move(out).value();
+}
+
 void Network::arrive(raft::NodeId from, raft::Message message, Micros delay) {
   env_->after(delay, [this, from, message = std::move(message)]() mutable {
     if (!passes(from, message.to)) {
@@ -45,6 +60,7 @@ void Network::send(raft::NodeId from, raft::Message message) {
     lose(from, message);
     return;
   }
+  message = transmitted(message);
   Micros delay = random_.skewed(quality_.delay_min, quality_.delay_max);
   if (random_.permille(quality_.late_permille)) delay += random_.below(quality_.late_max);
   if (message.snapshot) delay += message.snapshot->data.size() * 10;  // 100 KB a second.

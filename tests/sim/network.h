@@ -49,6 +49,7 @@ class Network {
   bool passes(raft::NodeId from, raft::NodeId to) const { return !cuts_.contains({from, to}); }
 
  private:
+  raft::Message transmitted(const raft::Message& message);
   void lose(raft::NodeId from, const raft::Message& message);
   void arrive(raft::NodeId from, raft::Message message, Micros delay);
 
