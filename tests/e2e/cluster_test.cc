@@ -183,7 +183,7 @@ TEST_P(ClusterTest, LeasesBelongToTheCluster) {
     request.set_id(granted.id());
     ASSERT_TRUE(stream->Write(request));
     etcdserverpb::LeaseKeepAliveResponse response;
-    ASSERT_TRUE(stream->Read(&response));
+    ASSERT_TRUE(stream->Read(&response)) << status_text(stream->Finish());
     EXPECT_EQ(response.ttl(), 2);
   }
   stream->WritesDone();
