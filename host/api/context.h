@@ -40,6 +40,8 @@ struct StoreFigures {
 
 using MembersDone =
     std::function<void(const RpcStatus&, const std::vector<membership::Member>& members)>;
+// How the renewal of a lease ended, and the time that it has from now on.
+using RenewalDone = std::function<void(const RpcStatus&, int64_t ttl)>;
 
 // The server as the handlers see it.
 class Node {
@@ -58,6 +60,18 @@ class Node {
   // wait share the round; done() may block a little, as a read does, and may run before this
   // returns.
   virtual void when_linearizable(std::function<void(const RpcStatus&)> done) = 0;
+  // Calls done() when all that is committed now is applied here, or with kTimeoutWaitApplied.
+  virtual void when_caught_up(std::function<void(const RpcStatus&)> done) = 0;
+  // Has this member's clock run on lately, so that others cannot have elected another leader
+  // without its knowledge?
+  virtual bool keeps_time() const = 0;
+  // Renews a lease at the member that leads, again and again until it is answered or the time of a
+  // request is over.
+  virtual void renew_at_leader(int64_t lease, RenewalDone done) = 0;
+  // The same for a LeaseTimeToLiveResponse without a header.
+  virtual void time_to_live_at_leader(
+      int64_t lease, bool with_keys,
+      std::function<void(const RpcStatus&, const std::string& body)> done) = 0;
   // Calls done(true) once the rows of the compaction at `revision` are gone.
   virtual void when_compacted(int64_t revision, std::function<void(bool)> done) = 0;
   // The hash that the compaction at `revision` left, if it is remembered.
@@ -120,6 +134,7 @@ struct Context {
   membership::Cluster* cluster = nullptr;
   apply::Alarms* alarms = nullptr;
   std::atomic<uint32_t>* open_snapshots = nullptr;
+  bool fast_keep_alive = true;  // A lease that is known is renewed without a wait for the log.
   Limits limits;
 
   rpc::Header header(int64_t revision) const {

@@ -13,6 +13,13 @@ class FakeNode : public Node {
   }
   bool is_linearizable() const override { unused(); }
   void when_linearizable(std::function<void(const RpcStatus&)>) override { unused(); }
+  void when_caught_up(std::function<void(const RpcStatus&)>) override { unused(); }
+  bool keeps_time() const override { unused(); }
+  void renew_at_leader(int64_t, RenewalDone) override { unused(); }
+  void time_to_live_at_leader(int64_t, bool,
+                              std::function<void(const RpcStatus&, const std::string&)>) override {
+    unused();
+  }
   void when_compacted(int64_t, std::function<void(bool)>) override { unused(); }
   std::optional<mvcc::PastHash> past_hash(int64_t) const override { unused(); }
   void reclaim(std::function<void(Status)>) override { unused(); }

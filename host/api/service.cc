@@ -19,6 +19,17 @@ void refuse(mortise_done_fn done, void* context, const RpcStatus& status) {
        mortise_buffer{});
 }
 
+// Of keys, leases or locks, which a member whose data differs from that of the others must not
+// tell.
+bool tells_of_data(const MethodEntry& method) {
+  std::string_view path = method.grpc_path;
+  for (std::string_view service : {"/etcdserverpb.KV/", "/etcdserverpb.Watch/",
+                                   "/etcdserverpb.Lease/", "/v3lockpb.", "/v3electionpb."}) {
+    if (path.starts_with(service)) return true;
+  }
+  return false;
+}
+
 RpcStatus not_served(const MethodEntry& method) {
   return RpcStatus(RpcCode::kUnimplemented,
                    std::string(method.grpc_path) + " is not served by this version of mortise");
@@ -59,17 +70,18 @@ Service::Service(const Context& context, const TransportSettings& settings) : co
   table_.transport_drained = transport_drained;
 }
 
-RpcStatus Service::admit(const mortise_caller& caller) const {
+RpcStatus Service::admit(const MethodEntry& method, const mortise_caller& caller) const {
   if (context_.cluster->version().empty()) return rpc_errors::kNotCapable;
   bool require_leader = (caller.flags & MORTISE_CALLER_REQUIRE_LEADER) != 0;
   if (require_leader && context_.node->leader() == 0) return rpc_errors::kNoLeader;
+  if (context_.alarms->local_is_corrupt() && tells_of_data(method)) return rpc_errors::kCorrupt;
   return RpcStatus();
 }
 
 // A member without a vote answers what it can know by itself.
 RpcStatus Service::admit_call(const MethodEntry& method, const mortise_caller& caller,
                               std::string_view request) const {
-  RpcStatus status = admit(caller);
+  RpcStatus status = admit(method, caller);
   if (status.ok() && !wire::is_message(request)) status = rpc_errors::kMalformed;
   if (!status.ok() || !context_.node->is_learner()) return status;
   if (method.unary == maintenance_status) return status;
@@ -81,7 +93,7 @@ RpcStatus Service::admit_call(const MethodEntry& method, const mortise_caller& c
 }
 
 RpcStatus Service::admit_stream(const MethodEntry& method, const mortise_caller& caller) const {
-  RpcStatus status = admit(caller);
+  RpcStatus status = admit(method, caller);
   if (!status.ok() || !context_.node->is_learner()) return status;
   if (method.stream == maintenance_snapshot) return status;
   return rpc_errors::kNotSupportedForLearner;

@@ -49,7 +49,7 @@ class Service {
                                     const mortise_stream_events* events, void* context,
                                     mortise_stream** out);
   static void transport_drained(const mortise_host* host);
-  RpcStatus admit(const mortise_caller& caller) const;
+  RpcStatus admit(const MethodEntry& method, const mortise_caller& caller) const;
   RpcStatus admit_call(const MethodEntry& method, const mortise_caller& caller,
                        std::string_view request) const;
   RpcStatus admit_stream(const MethodEntry& method, const mortise_caller& caller) const;

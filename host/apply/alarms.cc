@@ -41,6 +41,13 @@ void Alarms::update_active() {
   uint32_t active = 0;
   for (const Alarm& alarm : alarms_) active |= 1u << (alarm.type & 31);
   active_.store(active, std::memory_order_release);
+  bool corrupt = local_id_ != 0 && alarms_.contains(Alarm{local_id_, kAlarmCorrupt});
+  local_is_corrupt_.store(corrupt, std::memory_order_release);
+}
+
+bool Alarms::is_raised(const Alarm& alarm) const {
+  std::lock_guard lock(mutex_);
+  return alarms_.contains(alarm);
 }
 
 std::vector<Alarm> Alarms::list(int32_t type) const {

@@ -28,10 +28,15 @@ bool decode_alarm(std::string_view bytes, Alarm* alarm);
 
 class Alarms {
  public:
+  // Of the member that local_is_corrupt() speaks of. Before anything else.
+  void set_local(uint64_t member_id) { local_id_ = member_id; }
   Status load(const store::Reader& reader);
   bool is_active(AlarmType type) const {
     return (active_.load(std::memory_order_acquire) & (1u << type)) != 0;
   }
+  // Has CORRUPT been raised for this very member?
+  bool local_is_corrupt() const { return local_is_corrupt_.load(std::memory_order_acquire); }
+  bool is_raised(const Alarm& alarm) const;
   // Of one type, or all if kAlarmNone; ordered by member.
   std::vector<Alarm> list(int32_t type) const;
   // Whether something changed.
@@ -43,6 +48,8 @@ class Alarms {
   mutable std::mutex mutex_;
   std::set<Alarm> alarms_;
   std::atomic<uint32_t> active_{0};
+  std::atomic<bool> local_is_corrupt_{false};
+  uint64_t local_id_ = 0;
 };
 
 }  // namespace mortise::apply

@@ -19,6 +19,7 @@ using std::chrono::nanoseconds;
 
 constexpr int64_t kDefaultQuotaBytes = int64_t{2} * 1024 * 1024 * 1024;
 constexpr uint64_t kDefaultCompactionBatchLimit = 1000;
+constexpr nanoseconds kDefaultCorruptCheckTime = std::chrono::hours(4);
 constexpr nanoseconds kDefaultCompactionSleep = std::chrono::milliseconds(10);
 constexpr nanoseconds kDefaultUnaryWarning = std::chrono::milliseconds(300);
 constexpr nanoseconds kDefaultProgressInterval = std::chrono::minutes(10);
@@ -308,6 +309,12 @@ class Parser {
     if (config.compaction_sleep_interval.count() == 0) {
       config.compaction_sleep_interval = kDefaultCompactionSleep;
     }
+    const int check = find_option("corrupt-check-time");
+    config.corrupt_check_time = values_.source(check) == Source::kDefault
+                                    ? kDefaultCorruptCheckTime
+                                    : values_.get<nanoseconds>("corrupt-check-time");
+    config.compact_hash_check_time = values_.get<nanoseconds>("compact-hash-check-time");
+    config.apply_hash_check_time = values_.get<nanoseconds>("apply-hash-check-time");
     config.watch_progress_notify_interval =
         values_.get<nanoseconds>("watch-progress-notify-interval");
     if (config.watch_progress_notify_interval.count() <= 0) {

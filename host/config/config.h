@@ -86,6 +86,10 @@ struct Config {
   // Tuning; zero values are already replaced by what they stand for.
   uint64_t compaction_batch_limit = 0;
   std::chrono::nanoseconds compaction_sleep_interval{};
+  // Comparisons between members; 0: never.
+  std::chrono::nanoseconds corrupt_check_time{};
+  std::chrono::nanoseconds compact_hash_check_time{};
+  std::chrono::nanoseconds apply_hash_check_time{};
   std::chrono::nanoseconds watch_progress_notify_interval{};
   std::map<std::string, bool> feature_gates;  // Every gate with its value.
   bool enable_grpc_gateway = true;

@@ -251,7 +251,6 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
        "discovery-config.token (--discovery-token) is not supported yet"},
       {"enable-pprof: true",
        "--enable-pprof is not supported yet: HTTP is not served in this version"},
-      {"corrupt-check-time: 1000000000", "--corrupt-check-time is not supported yet"},
       {"cors: http://h:1", "--cors is not supported yet"},
   };
   for (const auto& test : kTests) {

@@ -183,7 +183,11 @@ TEST(Defaults, Config) {
   EXPECT_EQ(config.watch_progress_notify_interval, seconds(600));
   EXPECT_EQ(config.snapshot_catchup_entries, 5000u);
   EXPECT_TRUE(config.feature_gates.at("FastLeaseKeepAlive"));
-  EXPECT_FALSE(config.feature_gates.at("InitialCorruptCheck"));
+  EXPECT_TRUE(config.feature_gates.at("InitialCorruptCheck"));
+  EXPECT_TRUE(config.feature_gates.at("CompactHashCheck"));
+  EXPECT_EQ(config.corrupt_check_time, seconds(4 * 3600));
+  EXPECT_EQ(config.compact_hash_check_time, seconds(60));
+  EXPECT_EQ(config.apply_hash_check_time, seconds(1));
   EXPECT_EQ(config.backend.name_or_path, "rocksdb");
   EXPECT_EQ(config.backend.options_json, "{}");
   EXPECT_EQ(config.watch.name_or_path, "interval");
@@ -517,8 +521,8 @@ TEST(NotYet, Values) {
       {{"--raft-write-timeout=6s"},
        "--raft-write-timeout=6s is not supported yet: connections between members wait 5s in this "
        "version"},
-      {{"--feature-gates=CompactHashCheck=true"},
-       "--feature-gates=CompactHashCheck=true is not supported yet: the gate has no effect in this "
+      {{"--feature-gates=PriorityRequest=true"},
+       "--feature-gates=PriorityRequest=true is not supported yet: the gate has no effect in this "
        "version"},
       {{"--log-outputs=systemd/journal"},
        "--log-outputs=systemd/journal is not supported yet: the journal is not written to in this "
@@ -554,6 +558,10 @@ TEST(Gates, ExplicitValueWinsOverGroups) {
   EXPECT_TRUE(gates.at("FastLeaseKeepAlive"));
   EXPECT_FALSE(gates.at("TxnModeWriteWithSharedBuffer"));
   EXPECT_EQ(gates.size(), 9u);
+  const auto without = run({"--feature-gates=AllAlpha=false", "--corrupt-check-time=0s"}).config;
+  EXPECT_FALSE(without.feature_gates.at("InitialCorruptCheck"));
+  EXPECT_FALSE(without.feature_gates.at("CompactHashCheck"));
+  EXPECT_EQ(without.corrupt_check_time, seconds(0));
   EXPECT_THAT(verify_error(run({"--feature-gates=AllAlpha=true"})),
               HasSubstr("PriorityRequest=true"));
 }

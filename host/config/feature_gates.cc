@@ -16,15 +16,14 @@ struct Gate {
   bool may_turn_on;
 };
 
-// InitialCorruptCheck compares a starting member with its peers; the only member of a cluster has
-// none, so turning it on does all that it can do. FastLeaseKeepAlive and
-// TxnModeWriteWithSharedBuffer choose between two ways to one result, so both values hold. A
-// checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in etcd from
-// 3.6 on.
+// CompactHashCheck and InitialCorruptCheck, which compare members with each other, are on here and
+// off in etcd. TxnModeWriteWithSharedBuffer chooses between two ways to one result, so both values
+// hold. A checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in
+// etcd from 3.6 on.
 constexpr Gate kGates[] = {
-    {"CompactHashCheck", false, Stage::kAlpha, false},
+    {"CompactHashCheck", true, Stage::kAlpha, true},
     {"FastLeaseKeepAlive", true, Stage::kBeta, true},
-    {"InitialCorruptCheck", false, Stage::kAlpha, true},
+    {"InitialCorruptCheck", true, Stage::kAlpha, true},
     {"LeaseCheckpoint", false, Stage::kAlpha, true},
     {"LeaseCheckpointPersist", false, Stage::kAlpha, true},
     {"PriorityRequest", false, Stage::kAlpha, false},

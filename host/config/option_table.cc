@@ -12,8 +12,6 @@ constexpr std::string_view kTracing = "tracing is not exported in this version";
 constexpr std::string_view kBbolt =
     "it tunes etcd's bbolt store; the backend has its own options (--backend-options)";
 constexpr std::string_view kAuth = "authentication is not served in this version";
-constexpr std::string_view kCorruption =
-    "corruption checks between members are not run in this version";
 }  // namespace reason
 
 constexpr std::string_view kRotationDefault =
@@ -267,10 +265,15 @@ constexpr Option kOptions[] = {
     {"distributed-tracing-sampling-rate", Kind::kInt, "0", "distributed-tracing-sampling-rate",
      Group::kTracing, Support::kNotYet, reason::kTracing, "Traces to keep out of a million."},
     {"corrupt-check-time", Kind::kDuration, "0s", "corrupt-check-time", Group::kTuning,
-     Support::kNotYet, reason::kCorruption, "Time between two comparisons of the members' data."},
+     Support::kEffective, "",
+     "Time between two comparisons of the members' whole data, which each of them reads for it. "
+     "Without the option 4h; 0s means never."},
     {"compact-hash-check-time", Kind::kDuration, "1m", "compact-hash-check-time", Group::kTuning,
-     Support::kNotYet, reason::kCorruption,
+     Support::kEffective, "",
      "Time between two comparisons of the members' hashes of compacted data."},
+    {"apply-hash-check-time", Kind::kDuration, "1s", "apply-hash-check-time", Group::kTuning,
+     Support::kEffective, "",
+     "Time between two comparisons of what log entries did on the members. 0 means never.", true},
     {"compaction-batch-limit", Kind::kInt, "0", "compaction-batch-limit", Group::kTuning,
      Support::kEffective, "",
      "Most revisions that one step of a compaction removes. 0 means 1000."},

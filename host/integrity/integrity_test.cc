@@ -101,6 +101,7 @@ class KvChecksTest : public ::testing::Test {
     };
     options.past_hashes = [this] { return past_; };
     options.confirm_linearizable = [] { return RpcStatus(); };
+    options.is_raised = [this](uint64_t id) { return id == known_; };
     options.raise = [this](uint64_t id) { raised_.push_back(id); };
     options.log = [this](std::string_view, std::string_view message, const LogFields&) {
       lines_.emplace_back(message);
@@ -116,6 +117,7 @@ class KvChecksTest : public ::testing::Test {
   std::vector<KvHash> past_;
   std::vector<PeerHash> peers_;
   std::vector<uint64_t> raised_;
+  uint64_t known_ = 404;
   std::vector<int64_t> asked_;
   std::vector<std::string> lines_;
   KvChecks checks_;
@@ -129,6 +131,11 @@ TEST_F(KvChecksTest, AMemberStartsIfNobodySaysOtherwise) {
   EXPECT_TRUE(checks_.check_at_start().ok()) << "another compaction, another hash";
   EXPECT_THAT(lines_, Contains("initial corruption checking passed; no corruption"));
   peers_ = {answer(2, {10, 2, 7, 9}), answer(3, {11, 2, 7, 7})};
+  EXPECT_TRUE(checks_.check_at_start().ok()) << "two of three agree";
+  peers_ = {no_answer(2), answer(3, {11, 2, 7, 7})};
+  known_ = 3;
+  EXPECT_TRUE(checks_.check_at_start().ok()) << "member 3 is known to differ";
+  known_ = 404;
   EXPECT_EQ(checks_.check_at_start().message(), "1 found data inconsistency with peers");
 }
 

@@ -54,7 +54,10 @@ Status KvChecks::check_at_start() {
     return internal_error(id + " failed to fetch hash (" + local.status().message() + ")");
   }
   bool mismatch = false;
-  for (const PeerHash& peer : options_.ask_peers(local->revision)) {
+  size_t agreeing = 1;
+  auto peers = options_.ask_peers(local->revision);
+  for (const PeerHash& peer : peers) {
+    if (options_.is_raised(peer.peer.id)) continue;
     LogFields fields = local_fields(options_.local_id, *local);
     fields.emplace_back("remote-peer-id", id_text(peer.peer.id));
     if (peer.failure != Failure::kNone) {
@@ -62,7 +65,10 @@ Status KvChecks::check_at_start() {
       log("warn", start_failure(peer.failure), std::move(fields));
       continue;
     }
-    if (peer.hash.hash == local->hash) continue;
+    if (peer.hash.hash == local->hash) {
+      ++agreeing;
+      continue;
+    }
     fields.emplace_back("remote-peer-revision", peer.hash.current_revision);
     fields.emplace_back("remote-peer-compact-revision", peer.hash.compact_revision);
     fields.emplace_back("remote-peer-hash", int64_t{peer.hash.hash});
@@ -72,6 +78,10 @@ Status KvChecks::check_at_start() {
         same_history ? "found different hash values from remote peer"
                      : "found different compact revision values from remote peer",
         std::move(fields));
+  }
+  if (mismatch && agreeing >= (peers.size() + 1) / 2 + 1) {
+    log("warn", "a majority agrees with this member, so it starts", {{"local-member-id", id}});
+    return Status();
   }
   if (mismatch) return corruption(id + " found data inconsistency with peers");
   log("info", "initial corruption checking passed; no corruption", {{"local-member-id", id}});

@@ -21,6 +21,7 @@ struct KvChecksOptions {
   std::function<std::vector<KvHash>()> past_hashes;
   // Waits until a read that begins now sees every acknowledged write.
   std::function<RpcStatus()> confirm_linearizable;
+  std::function<bool(uint64_t member_id)> is_raised;
   // Logs the alarm CORRUPT for a member; 0 is the cluster.
   std::function<void(uint64_t member_id)> raise;
   LogHook log;
@@ -30,7 +31,8 @@ class KvChecks {
  public:
   explicit KvChecks(KvChecksOptions options) : options_(std::move(options)) {}
 
-  // Before the member serves anybody. Not ok if another one has the same history with another hash.
+  // Before the member serves anybody. Not ok if another one has the same history with another hash,
+  // unless that one has the alarm already, or a majority agrees with this member.
   Status check_at_start();
   // The leader's.
   Status check_newest();

@@ -88,6 +88,11 @@ void PastHashes::clear() {
   hashes_.clear();
 }
 
+std::vector<PastHash> PastHashes::all() const {
+  std::lock_guard lock(mutex_);
+  return hashes_;
+}
+
 std::optional<PastHash> PastHashes::find(int64_t revision) const {
   std::lock_guard lock(mutex_);
   for (const PastHash& hash : hashes_) {

@@ -57,6 +57,7 @@ class PastHashes {
   void add(const PastHash& hash);
   void clear();
   std::optional<PastHash> find(int64_t revision) const;
+  std::vector<PastHash> all() const;
 
  private:
   mutable std::mutex mutex_;

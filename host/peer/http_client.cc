@@ -1,24 +1,62 @@
 #include "host/peer/http_client.h"
 
+#include <deque>
 #include <future>
+#include <map>
 #include <set>
 
 #include "host/peer/http_caller.h"
 
 namespace mortise::peer {
+namespace {
+
+// Connections to one URL that wait for the next call, and how long they do.
+constexpr size_t kIdleMax = 64;
+constexpr std::chrono::seconds kIdleTime{30};
+
+}  // namespace
 
 struct HttpClient::Impl {
   IoLoop loop{"mortise-asks"};
-  std::set<std::shared_ptr<HttpCaller>> callers;  // The loop's thread only.
-  bool closed = false;                            // The same.
+  // The loop's thread only.
+  struct Idle {
+    std::shared_ptr<HttpCaller> caller;
+    Clock::time_point since;
+  };
+  std::set<std::shared_ptr<HttpCaller>> callers;
+  std::map<std::string, std::deque<Idle>> idle;  // By URL; the last one used is the last.
+  bool closed = false;
+
+  std::shared_ptr<HttpCaller> take(const std::string& url) {
+    auto found = idle.find(url);
+    if (found == idle.end() || found->second.empty()) return std::make_shared<HttpCaller>(&loop);
+    auto caller = std::move(found->second.back().caller);
+    found->second.pop_back();
+    return caller;
+  }
+  void keep(const std::string& url, std::shared_ptr<HttpCaller> caller) {
+    Clock::time_point now = Clock::now();
+    if (closed) return caller->close();
+    idle[url].push_back({std::move(caller), now});
+    for (auto& [of, waiting] : idle) {
+      while (!waiting.empty() &&
+             (waiting.size() > kIdleMax || now - waiting.front().since > kIdleTime)) {
+        waiting.front().caller->close();
+        waiting.pop_front();
+      }
+    }
+    std::erase_if(idle, [](const auto& entry) { return entry.second.empty(); });
+  }
 
   void start(HttpCaller::Call call, Done done) {
     if (closed) return done(Status(StatusCode::kStopped, "stopped"));
-    auto caller = std::make_shared<HttpCaller>(&loop);
+    std::string url = call.url.text;
+    auto caller = take(url);
     callers.insert(caller);
     caller->call(std::move(call),
-                 [this, caller, done = std::move(done)](Result<HttpResponse> result) {
+                 [this, caller, url, done = std::move(done)](Result<HttpResponse> result) {
                    callers.erase(caller);
+                   keep(url, caller);
                    done(std::move(result));
                  });
   }
@@ -31,6 +69,10 @@ HttpClient::~HttpClient() {
   impl_->loop.post([&] {
     impl_->closed = true;
     for (const auto& caller : std::set(impl_->callers)) caller->close();
+    for (const auto& [url, waiting] : impl_->idle) {
+      for (const auto& entry : waiting) entry.caller->close();
+    }
+    impl_->idle.clear();
     closed.set_value();
   });
   closed.get_future().wait();

@@ -1,5 +1,6 @@
 // Asks members something over HTTP: the members of a cluster to join, versions, hashes. Each call
-// has a connection of its own and a limit for its time and for the answer's size.
+// has a limit for its time and for the answer's size, and a connection of its own while it lasts,
+// which later calls to the same URL use again.
 //
 // Threads: any thread may call; answers come on the client's own thread, where nothing may block.
 // Destroying the client ends open calls with kStopped before it returns. Errors: kInvalid for a URL

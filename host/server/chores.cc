@@ -1,43 +1,12 @@
 // What a member does from time to time.
-#include <cinttypes>
-#include <cstdio>
-
 #include "host/server/server.h"
 
 namespace mortise::server {
 namespace {
 
 constexpr std::chrono::milliseconds kChoresInterval{500};
-// As in etcd: so many revocations are proposed at a time, and again if one is not done by then.
-constexpr size_t kRevocationsMax = 500;
 // A log shorter than this has nothing to give back: segments go as a whole.
 constexpr uint64_t kLogBytesBetweenReleases = 64 << 20;
-
-// Checkpoints of leases in one entry of the log, and such entries at a time: fewer than etcd's
-// 500,000 leases a second, so that writes in between do not wait for them.
-constexpr size_t kCheckpointsMax = 1000;
-constexpr int kCheckpointEntriesMax = 10;
-
-class NobodyWaits : public apply::Waiter {
- public:
-  void complete(apply::ApplyResult) override {}
-};
-
-class ExpiryWaiter : public apply::Waiter {
- public:
-  ExpiryWaiter(int64_t id, Log* log) : id_(id), log_(log) {}
-  void complete(apply::ApplyResult result) override {
-    if (result.rpc.ok()) return;
-    char id[17];
-    std::snprintf(id, sizeof id, "%016" PRIx64, static_cast<uint64_t>(id_));
-    log_->warn("failed to revoke lease",
-               {{"lease-id", std::string(id)}, {"error", std::string(result.rpc.message())}});
-  }
-
- private:
-  int64_t id_;
-  Log* log_;
-};
 
 }  // namespace
 
@@ -57,27 +26,9 @@ void Server::chores_loop() {
     refresh_store_size();
     maybe_release_log();
     reap_stores();
+    stand_back_if_corrupt();
     watch_leader(apply::WaitList::Clock::now());
     lock.lock();
-  }
-}
-
-void Server::expire_leases() {
-  if (!raft_->is_leader()) return;
-  for (int64_t id : lessor_->expired(kRevocationsMax, request_timeout(config_))) {
-    std::string request;
-    wire::append_varint_field(&request, 1, static_cast<uint64_t>(id));
-    propose(wire::kRaftLeaseRevoke, request, std::make_unique<ExpiryWaiter>(id, log_));
-  }
-}
-
-void Server::checkpoint_leases() {
-  if (!raft_->is_leader()) return;
-  for (int i = 0; i < kCheckpointEntriesMax; ++i) {
-    auto due = lessor_->due_checkpoints(kCheckpointsMax);
-    if (due.empty()) return;
-    propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints(due),
-            std::make_unique<NobodyWaits>());
   }
 }
 

@@ -124,7 +124,9 @@ void Server::disk_stalled(uint64_t asked) {
 
 void Server::on_tick() {
   auto now = Leadership::Clock::now();
+  last_tick_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
   read_rounds_->check_time(now);
+  catch_up_->check_time(now);
   leadership_.check_time(now);
   skip_first_ticks(now);
 }

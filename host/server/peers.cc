@@ -55,6 +55,8 @@ void Server::make_peers() {
   options.server_version = api::kServerVersion;
   options.dial_limit = std::chrono::seconds(1) + config_.election_timeout;
   serve_peer_http();
+  serve_peer_leases();
+  serve_peer_hashes();
   make_snapshot_sender();
   serve_membership();
   peers_ = std::make_unique<peer::Transport>(std::move(options), peer_hooks());

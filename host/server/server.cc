@@ -45,7 +45,10 @@ Status Server::start() {
   make_peers();
   MORTISE_RETURN_IF_ERROR(make_apply());
   make_state_transfer();
+  make_lease_work();
   MORTISE_RETURN_IF_ERROR(make_api());
+  make_integrity();
+  MORTISE_RETURN_IF_ERROR(check_integrity_at_start());
 
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_ASSIGN_OR_RETURN(int64_t finished, mvcc::finished_compaction(reader));
@@ -62,6 +65,7 @@ Status Server::start() {
   version_monitor_->start();
   chores_ = std::thread([this] { chores_loop(); });
   start_auto_compaction();
+  integrity_->start();
   publisher_ = std::thread([this] { publish_and_serve(); });
   return Status();
 }
@@ -344,9 +348,13 @@ void Server::stop() {
     chores_wake_.notify_all();
   }
   if (chores_.joinable()) chores_.join();
+  if (integrity_) integrity_->stop();
+  if (lease_forwarder_) lease_forwarder_->stop();
+  peer_client_.reset();  // Calls that are open end with kStopped.
   if (snapshot_sender_) snapshot_sender_->stop();
   if (snapshot_receiver_) snapshot_receiver_->stop();
   if (peers_) peers_->stop();
+  if (catch_up_) catch_up_->stop();
   if (apply_loop_) apply_loop_->stop();
   if (raft_) {
     if (Status status = raft_->stop(); !status.ok()) fail("the log failed", status);

@@ -17,15 +17,18 @@
 #include "host/api/service.h"
 #include "host/apply/applier.h"
 #include "host/config/config.h"
+#include "host/integrity/monitor.h"
 #include "host/loader/host_services.h"
 #include "host/loader/loader.h"
 #include "host/lock/keeper.h"
 #include "host/server/apply_loop.h"
 #include "host/server/auto_compaction.h"
 #include "host/server/bootstrap.h"
+#include "host/server/catch_up.h"
 #include "host/server/compaction.h"
 #include "host/server/data_dir.h"
 #include "host/server/leadership.h"
+#include "host/server/lease_forwarder.h"
 #include "host/server/listener.h"
 #include "host/server/log.h"
 #include "host/server/peer_http.h"
@@ -77,6 +80,12 @@ class Server : public api::Node {
   std::optional<std::chrono::steady_clock::time_point> active_since(uint64_t id) const override {
     return peers_->active_since(id);
   }
+  void when_caught_up(std::function<void(const RpcStatus&)> done) override;
+  bool keeps_time() const override;
+  void renew_at_leader(int64_t lease, api::RenewalDone done) override;
+  void time_to_live_at_leader(
+      int64_t lease, bool with_keys,
+      std::function<void(const RpcStatus&, const std::string& body)> done) override;
   void when_compacted(int64_t revision, std::function<void(bool)> done) override;
   std::optional<mvcc::PastHash> past_hash(int64_t revision) const override {
     return compaction_->hashes().find(revision);
@@ -196,10 +205,23 @@ class Server : public api::Node {
   Status switch_store(const raft::SnapshotRef& snapshot);
   void reap_stores();
 
-  // chores.cc
-  void chores_loop();
+  // leases.cc
+  void make_lease_work();
+  void serve_peer_leases();
   void expire_leases();
   void checkpoint_leases();
+
+  // corruption.cc
+  Result<integrity::LocalHash> hash_at(int64_t revision);
+  std::vector<integrity::Peer> other_members() const;
+  void raise_corrupt(uint64_t member_id);
+  void make_integrity();
+  void serve_peer_hashes();
+  Status check_integrity_at_start();
+  void stand_back_if_corrupt();
+
+  // chores.cc
+  void chores_loop();
   void watch_leader(apply::WaitList::Clock::time_point now);
   void refresh_store_size();
   void maybe_release_log();
@@ -244,6 +266,10 @@ class Server : public api::Node {
   std::unique_ptr<SnapshotSender> snapshot_sender_;
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
+  std::unique_ptr<peer::HttpClient> peer_client_;  // Before those that ask with it.
+  std::unique_ptr<CatchUp> catch_up_;
+  std::unique_ptr<LeaseForwarder> lease_forwarder_;
+  std::unique_ptr<integrity::Monitor> integrity_;
   PeerHttp peer_http_;
   std::unique_ptr<peer::Transport> peers_;
   Listeners peer_listeners_;
@@ -267,7 +293,9 @@ class Server : public api::Node {
   std::atomic<bool> reaping_stores_{false};
   std::atomic<bool> is_removed_{false};
   std::atomic<uint32_t> open_snapshots_{0};
+  std::atomic<Leadership::Clock::rep> last_tick_{0};
   apply::WaitList::Clock::time_point leader_seen_;  // The chores thread's, as what follows.
+  bool standing_back_ = false;
   uint64_t released_at_index_ = 0;
   uint64_t released_at_log_bytes_ = 0;
   bool first_ticks_skipped_ = false;  // The raft thread's.

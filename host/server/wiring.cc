@@ -77,6 +77,7 @@ apply::Hooks Server::apply_hooks() {
     revision_.store(state.revision, std::memory_order_release);
     applied_index_.store(applied, std::memory_order_release);
     read_rounds_->applied(applied);
+    catch_up_->applied(applied);
     if (std::exchange(*changed, false)) raft_->applied(applied);
   };
   hooks.removed_self = [this] { removed_self(); };
@@ -121,6 +122,7 @@ Status Server::make_apply() {
   lease::LessorOptions lessor;
   lessor.min_ttl_seconds = (3 * ticks_ms / 2 + 999) / 1000;
   lessor.makes_checkpoints = config_.feature_gates.at("LeaseCheckpoint");
+  alarms_.set_local(cluster_->local_id());
   lessor_ = std::make_unique<lease::Lessor>(std::move(lessor));
   MORTISE_RETURN_IF_ERROR(make_hub());
   make_read_rounds();
@@ -178,6 +180,7 @@ Status Server::make_api() {
   context_->cluster = cluster_.get();
   context_->alarms = &alarms_;
   context_->open_snapshots = &open_snapshots_;
+  context_->fast_keep_alive = config_.feature_gates.at("FastLeaseKeepAlive");
   context_->limits.request_bytes_max = config_.max_request_bytes;
   context_->limits.txn_ops_max = config_.max_txn_ops;
   context_->limits.strict_reconfig_check = config_.strict_reconfig_check;

@@ -41,6 +41,11 @@ Status Engine::handle(Item& item) {
   return std::visit([this](auto& it) { return on(it); }, item);
 }
 
+Status Engine::on(EndAllItem& item) {
+  end_all(*item.error);
+  return Status();
+}
+
 Status Engine::on(OpenedItem& item) {
   Stream* stream = item.stream.get();
   adopt(std::move(item.stream));

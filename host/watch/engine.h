@@ -51,6 +51,7 @@ class Engine {
  private:
   Status on(BatchItem& item);
   Status on(SkippedItem& item);
+  Status on(EndAllItem& item);
   Status on(OpenedItem& item);
   Status on(RequestItem& item);
   Status on(GrantedItem& item);

@@ -120,6 +120,8 @@ void Hub::publish(std::shared_ptr<const mvcc::EventBatch> batch) {
 
 void Hub::missed(int64_t last_revision) { impl_->inbox().skip(last_revision); }
 
+void Hub::end_streams(const RpcError& error) { impl_->inbox().push(EndAllItem{&error}); }
+
 void Hub::compacted(int64_t revision) {
   impl_->counters().compacted.store(revision, std::memory_order_relaxed);
 }

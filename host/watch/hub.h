@@ -99,6 +99,8 @@ class Hub {
   // them up.
   bool wants_prev() const;
 
+  // Ends the streams that there are; others may be opened. `error` is a row of the table.
+  void end_streams(const RpcError& error);
   // Null after stop(). The stream belongs to the hub.
   rpc::ServerStream* open_stream(const rpc::ClientStream& client, PermitFn permit = {});
 

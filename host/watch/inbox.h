@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "host/base/rpc_error.h"
 #include "host/mvcc/events.h"
 #include "host/mvcc/view.h"
 #include "host/rpc/buffers.h"
@@ -62,8 +63,12 @@ struct GrantedItem {
 struct CanceledItem {
   std::shared_ptr<Stream> stream;
 };
-using Item =
-    std::variant<BatchItem, SkippedItem, OpenedItem, RequestItem, GrantedItem, CanceledItem>;
+// All streams that came before end.
+struct EndAllItem {
+  const RpcError* error = nullptr;  // A row of the table.
+};
+using Item = std::variant<BatchItem, SkippedItem, OpenedItem, RequestItem, GrantedItem,
+                          CanceledItem, EndAllItem>;
 
 class Inbox {
  public:
