@@ -37,8 +37,9 @@ Context::Context(Options o, Hooks h)
       local_text(hex_text(options.local_id)),
       cluster_text(hex_text(options.cluster_id)) {}
 
-void Context::log(LogLevel level, std::string_view message, LogFields fields) const {
-  if (hooks.log) hooks.log(level, message, fields);
+void Context::log(LogLevel level, std::string_view message, LogFields fields,
+                  std::source_location where) const {
+  if (hooks.log) hooks.log(level, message, fields, where);
 }
 
 HttpHeaders Context::request_headers() const {

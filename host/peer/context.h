@@ -69,7 +69,8 @@ struct Context {
   CounterTable counters;
   std::atomic<bool> stopping{false};
 
-  void log(LogLevel level, std::string_view message, LogFields fields) const;
+  void log(LogLevel level, std::string_view message, LogFields fields,
+           std::source_location where = std::source_location::current()) const;
   // What every request to another member says.
   HttpHeaders request_headers() const;
   void report_unreachable(NodeId id) const;

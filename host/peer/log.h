@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -22,6 +23,7 @@ struct LogField {
   Value value;
 };
 using LogFields = std::vector<LogField>;
-using LogHook = std::function<void(LogLevel, std::string_view message, const LogFields&)>;
+using LogHook = std::function<void(LogLevel, std::string_view message, const LogFields&,
+                                   std::source_location where)>;
 
 }  // namespace mortise::peer

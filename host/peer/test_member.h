@@ -193,7 +193,7 @@ class TestMember {
       if (on_request_) return on_request_(std::move(request), std::move(respond));
       respond(text_response(404, "404 page not found"));
     };
-    hooks.log = [this](LogLevel, std::string_view message, const LogFields&) {
+    hooks.log = [this](LogLevel, std::string_view message, const LogFields&, std::source_location) {
       change([&] { ++lines_[std::string(message)]; });
     };
     return hooks;

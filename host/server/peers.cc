@@ -40,8 +40,8 @@ peer::Hooks Server::peer_hooks() {
     peer_http_.handle(request, std::move(respond));
   };
   hooks.log = [this](peer::LogLevel level, std::string_view message,
-                     const peer::LogFields& fields) {
-    log_->write_from("peer/transport.cc:0", level_of(level), message, fields_of(fields));
+                     const peer::LogFields& fields, std::source_location where) {
+    log_->write(level_of(level), message, fields_of(fields), where);
   };
   return hooks;
 }
