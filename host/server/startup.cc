@@ -234,7 +234,8 @@ Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t 
     sink = LogSink(0);
     MORTISE_ASSIGN_OR_RETURN(wal_, wal::Wal::open(options, sink));
     recovered = wal_->recovered();
-  } else if (recovered.last_index < applied || recovered.first_index > applied + 1) {
+  } else if (!recovered.has_no_index() &&
+             (recovered.last_index < applied || recovered.first_index > applied + 1)) {
     return corruption("the log in " + options.dir + " holds entries " +
                       std::to_string(recovered.first_index) + " to " +
                       std::to_string(recovered.last_index) + ", but the store needs those after " +

@@ -64,6 +64,8 @@ struct Recovered {
   // Of the entries in the log, those below Options::first_index included. first > last: none.
   uint64_t first_index = 1;
   uint64_t last_index = 0;
+  // Nothing that is left tells an index, though something was written: all entries were released.
+  bool has_no_index() const { return last_index == 0 && hard_state.has_value(); }
   uint64_t batches = 0;
   // A write cut short by a crash was removed here; empty if none was.
   std::string torn_segment;

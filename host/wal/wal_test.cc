@@ -264,6 +264,34 @@ TEST(WalTest, ReleaseKeepsWhatIsNeeded) {
   EXPECT_EQ(last.wal->recovered().hard_state, (HardState{7, 3, 0}));
 }
 
+// Elections without writes can fill the newest segment; all entries may then be released.
+TEST(WalTest, WhatIsLeftNeedNotTellAnIndex) {
+  SimDisk disk(1);
+  {
+    const Opened opened = open_log(sim_options(disk, 1024));
+    for (uint64_t i = 1; i <= 5; ++i) {
+      ASSERT_TRUE(append(*opened.wal, {{}, {entry(i, 7, 200)}, HardState{7, 3, i}}).ok());
+    }
+    for (uint64_t term = 8; disk.paths().size() > 1 || term < 20; ++term) {
+      ASSERT_TRUE(append(*opened.wal, {{}, {}, HardState{term, 3, 5}}).ok());
+      ASSERT_TRUE(opened.wal->release(5).ok());
+      ASSERT_LT(term, 100u);
+    }
+    EXPECT_FALSE(opened.wal->recovered().has_no_index());
+  }
+  {
+    const Opened again = open_log(sim_options(disk, 1024));
+    ASSERT_TRUE(again.status.ok()) << again.status.message();
+    EXPECT_TRUE(again.wal->recovered().has_no_index());
+    EXPECT_EQ(again.wal->recovered().hard_state->commit, 5u);
+    ASSERT_TRUE(append(*again.wal, {{}, {entry(6, 20)}, {}}).ok());
+  }
+  const Opened last = open_log(sim_options(disk, 1024));
+  ASSERT_TRUE(last.status.ok()) << last.status.message();
+  EXPECT_FALSE(last.wal->recovered().has_no_index());
+  EXPECT_EQ(last.sink.entries.back(), entry(6, 20));
+}
+
 TEST(WalTest, ReleaseGoesOnAfterAFailure) {
   SimDisk disk(1);
   const Opened opened = open_log(sim_options(disk, 1024));

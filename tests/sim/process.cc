@@ -150,7 +150,7 @@ Status Process::open_log() {
   }
   const uint64_t last =
       std::max(recovered.last_index, recovered.snapshot ? recovered.snapshot->index : 0);
-  if (last < applied) {
+  if (!recovered.has_no_index() && last < applied) {
     return corruption("the log ends at " + std::to_string(last) + ", the store at " +
                       std::to_string(applied));
   }
