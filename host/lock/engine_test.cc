@@ -61,6 +61,7 @@ class Env {
   void run(size_t items_max = std::numeric_limits<size_t>::max()) {
     std::vector<Item> taken;
     inbox->take(&taken, /*wait=*/false);
+    took_any = !taken.empty();
     for (Item& item : taken) items.push_back(std::move(item));
     for (; items_max > 0 && !items.empty(); --items_max) {
       ASSERT_TRUE(engine.handle(items.front()).ok());
@@ -73,7 +74,7 @@ class Env {
     do {
       apply_all();
       run();
-    } while (!proposals.empty() || !items.empty() || engine.has_work());
+    } while (took_any || !proposals.empty() || !items.empty() || engine.has_work());
   }
 
   void put(const std::string& key, const std::string& value = "") {
@@ -139,6 +140,7 @@ class Env {
   bool confirm_later = false;  // Reads wait in `unconfirmed`.
   std::vector<std::function<void(const RpcStatus&)>> unconfirmed;
   bool lose_events = false;
+  bool took_any = false;  // The last run() found something new.
   int64_t last_lease = 100;
   uint64_t last_id = 0;
   uint64_t index = 0;

@@ -27,11 +27,12 @@ void FakeCall::answer(mortise_rpc_code code, std::string_view message, sdk::Buff
   // The transport may report that it has drained before this returns.
   --host_->open_handles_;
   done_(context_, code, sdk::bytes(message), body.release());
+  done_returned_ = true;
   self_.reset();
 }
 
 void FakeCall::cancel() {
-  EXPECT_FALSE(done_begun_) << "cancel() after done has begun";
+  EXPECT_FALSE(done_returned_) << "cancel() after done has returned";
   std::lock_guard lock(mutex_);
   cancelled_ = true;
   changed_.notify_all();

@@ -56,6 +56,7 @@ class FakeCall {
   std::condition_variable changed_;
   bool cancelled_ = false;
   std::atomic<bool> done_begun_{false};
+  std::atomic<bool> done_returned_{false};
   std::shared_ptr<FakeCall> self_;  // Until done() has returned.
 };
 

@@ -42,9 +42,8 @@ constexpr const char* kServed[] = {
 
 // Part of the API, but not of this version.
 constexpr const char* kNotServed[] = {
-    "/etcdserverpb.Cluster/MemberAdd",    "/etcdserverpb.Cluster/MemberRemove",
-    "/etcdserverpb.Cluster/MemberUpdate", "/etcdserverpb.Cluster/MemberPromote",
-    "/etcdserverpb.Auth/AuthEnable",      "/etcdserverpb.Auth/UserAdd",
+    "/etcdserverpb.Auth/AuthEnable",
+    "/etcdserverpb.Auth/UserAdd",
     "/etcdserverpb.Auth/RoleAdd",
 };
 
@@ -231,6 +230,13 @@ TEST_P(BadRequestTest, NotServed) {
             "12 unknown method Nothing for service etcdserverpb.KV");
   EXPECT_EQ(status_text(client_->call_raw("/etcdserverpb.Nothing/Range", "", &response)),
             "12 unknown service etcdserverpb.Nothing");
+  EXPECT_EQ(status_text(client_->call_raw("/etcdserverpb.Cluster/MemberAdd", "", &response)),
+            "3 etcdserver: given member URLs are invalid");
+  for (const char* method : {"MemberRemove", "MemberPromote"}) {
+    EXPECT_EQ(status_text(client_->call_raw(std::string("/etcdserverpb.Cluster/") + method,
+                                            std::string("\x08\x07", 2), &response)),
+              "5 etcdserver: member not found");
+  }
   if (is_etcd()) return;
   for (const char* method : kNotServed) {
     grpc::Status status = client_->call_raw(method, "", &response);
