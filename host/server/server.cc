@@ -17,6 +17,11 @@ uint64_t first_request_id(uint64_t member_id) {
   return (member_id & 0xffff) << 48 | (static_cast<uint64_t>(ms) & 0xffffffffff) << 8;
 }
 
+// The transports' own grace for clients at a stop; what is left then is cancelled. Calls that wait
+// for others get less, so that their answers still find a connection.
+constexpr std::chrono::milliseconds kDrainTime{1000};
+constexpr std::chrono::milliseconds kCallGrace{600};
+
 }  // namespace
 
 Server::Server(const config::Config& config, std::string executable_dir, Log* log)
@@ -297,17 +302,11 @@ void Server::log(std::string_view level, std::string_view message,
 void Server::fail(std::string_view what, const Status& status) {
   // Whether what waits has happened is not known; its callers are told that much before the
   // connection ends.
-  for (auto& waiter : waiters_.take_all()) {
-    apply::ApplyResult result;
-    result.rpc = rpc_errors::kStopped;
-    waiter->complete(std::move(result));
-  }
+  fail_waiters();
   log_->fatal("the member stops: " + std::string(what), {{"error", status.message()}});
 }
 
 void Server::begin_drain() {
-  // The transports' own grace for clients; what is left then is cancelled.
-  constexpr std::chrono::milliseconds kDrainTime{1000};
   std::unique_lock lock(chores_mutex_);
   for (Transport& transport : transports_) {
     if (!transport.started) continue;
@@ -318,12 +317,27 @@ void Server::begin_drain() {
   }
 }
 
+// Calls that wait for a quorum when their grace is over are told that the server stops.
 void Server::wait_for_drain() {
-  std::unique_lock lock(chores_mutex_);
-  chores_wake_.wait_for(lock, request_timeout(config_), [&] {
+  auto drained = [&] {
     return std::all_of(transports_.begin(), transports_.end(),
                        [](const Transport& t) { return !t.started || t.drained; });
-  });
+  };
+  std::unique_lock lock(chores_mutex_);
+  if (chores_wake_.wait_for(lock, kCallGrace, drained)) return;
+  lock.unlock();
+  fail_waiters();
+  if (read_rounds_) read_rounds_->stop();
+  lock.lock();
+  chores_wake_.wait_for(lock, request_timeout(config_), drained);
+}
+
+void Server::fail_waiters() {
+  for (auto& waiter : waiters_.take_all()) {
+    apply::ApplyResult result;
+    result.rpc = rpc_errors::kStopped;
+    waiter->complete(std::move(result));
+  }
 }
 
 void Server::stop() {
@@ -359,11 +373,7 @@ void Server::stop() {
   if (raft_) {
     if (Status status = raft_->stop(); !status.ok()) fail("the log failed", status);
   }
-  for (auto& waiter : waiters_.take_all()) {
-    apply::ApplyResult result;
-    result.rpc = rpc_errors::kStopped;
-    waiter->complete(std::move(result));
-  }
+  fail_waiters();
   if (version_monitor_) version_monitor_->stop();
   inquiries_.stop();
   if (read_rounds_) read_rounds_->stop();

@@ -232,6 +232,7 @@ class Server : public api::Node {
   void adopt(Accepted accepted);
   void begin_drain();
   void wait_for_drain();
+  void fail_waiters();  // With kStopped.
 
   const config::Config config_;
   const std::string executable_dir_;

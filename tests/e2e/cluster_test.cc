@@ -9,6 +9,7 @@
 #include <signal.h>
 
 #include <random>
+#include <thread>
 
 #include "tests/lib/cluster.h"
 #include "tests/lib/faults.h"
@@ -249,6 +250,32 @@ TEST_P(ClusterTest, WithoutQuorum) {
   ASSERT_EQ(cluster_->start((left + 1) % 3).message(), "");
   ASSERT_EQ(cluster_->wait_serving().message(), "");
   EXPECT_EQ(status_text(client.put("k", "x")), "OK");
+}
+
+// A member that is told to stop does not wait for a quorum that its calls wait for.
+TEST_P(ClusterTest, CallsWithoutQuorumEndWithTheMember) {
+  if (GetParam() == "etcd") GTEST_SKIP() << "etcd waits for its calls";
+  start();
+  size_t left = leader();
+  for (size_t i = 0; i < 3; ++i) {
+    if (i != left) cluster_->kill(i);
+  }
+  Client& client = cluster_->client(left);
+  etcdserverpb::StatusResponse response;
+  ASSERT_TRUE(
+      Cluster::wait_for([&] { return client.status(&response).ok() && response.leader() == 0; }));
+  std::string put, read;
+  std::thread writer([&] { put = status_text(client.put("k", "w")); });
+  std::thread reader([&] {
+    std::string value;
+    read = status_text(get(&client, "k", false, &value));
+  });
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // Or they come too late to be served.
+  cluster_->stop(left);
+  writer.join();
+  reader.join();
+  EXPECT_EQ(put, "14 etcdserver: server stopped");
+  EXPECT_EQ(read, "14 etcdserver: server stopped");
 }
 
 // A watch that wants a leader is ended where there is none.

@@ -120,7 +120,7 @@ Result<std::unique_ptr<wal::Wal>> Process::open_wal(wal::RecoverySink* sink) {
   options.file_system = &machine_->disk();
   MORTISE_ASSIGN_OR_RETURN(auto wal, wal::Wal::open(options, *sink));
   const wal::Recovered& recovered = wal->recovered();
-  const bool empty = recovered.last_index == 0 && !recovered.snapshot;
+  const bool empty = recovered.last_index == 0 && !recovered.snapshot && !recovered.hard_state;
   if (!empty || !machine_->founder()) return wal;
   MORTISE_RETURN_IF_ERROR(found(wal.get()));
   wal.reset();
