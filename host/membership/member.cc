@@ -18,20 +18,6 @@ uint64_t first_8_bytes_of_sha1(std::string_view bytes) {
   return id;
 }
 
-// As Go's encoding/json writes it, which escapes what could end a script in HTML.
-std::string go_json(const nlohmann::ordered_json& json) {
-  std::string out;
-  for (char c : json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
-    switch (c) {
-      case '<': out += "\\u003c"; break;
-      case '>': out += "\\u003e"; break;
-      case '&': out += "\\u0026"; break;
-      default: out.push_back(c);
-    }
-  }
-  return out;
-}
-
 nlohmann::ordered_json to_json(const Member& member) {
   nlohmann::ordered_json json;
   json["id"] = member.id;
@@ -89,6 +75,19 @@ uint64_t bootstrap_cluster_id(std::vector<uint64_t> member_ids) {
     for (int shift = 56; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(id >> shift));
   }
   return first_8_bytes_of_sha1(bytes);
+}
+
+std::string go_json(const nlohmann::ordered_json& json) {
+  std::string out;
+  for (char c : json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
+    switch (c) {
+      case '<': out += "\\u003c"; break;
+      case '>': out += "\\u003e"; break;
+      case '&': out += "\\u0026"; break;
+      default: out.push_back(c);
+    }
+  }
+  return out;
 }
 
 std::string hex_id(uint64_t id) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +29,9 @@ uint64_t bootstrap_cluster_id(std::vector<uint64_t> member_ids);
 
 // Lower-case hex without padding, as ids stand in URLs and logs.
 std::string hex_id(uint64_t id);
+
+// As Go's encoding/json writes it, which escapes what could end a script in HTML.
+std::string go_json(const nlohmann::ordered_json& json);
 
 // etcdserverpb.Member.
 std::string encode_member(const Member& member);

@@ -139,11 +139,7 @@ bool Server::publish() {
 void Server::stop_publishing() {
   shutting_down_ = true;
   while (publisher_.joinable() && !published_) {
-    for (auto& waiter : waiters_.take_all()) {
-      apply::ApplyResult result;
-      result.rpc = rpc_errors::kStopped;
-      waiter->complete(std::move(result));
-    }
+    fail_waiters();
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   if (publisher_.joinable()) publisher_.join();

@@ -21,20 +21,6 @@ std::string u64_be(uint64_t v) {
   return bytes;
 }
 
-// As Go's encoding/json writes it, which escapes what could end a script in HTML.
-std::string go_json(const nlohmann::ordered_json& json) {
-  std::string out;
-  for (char c : json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)) {
-    switch (c) {
-      case '<': out += "\\u003c"; break;
-      case '>': out += "\\u003e"; break;
-      case '&': out += "\\u0026"; break;
-      default: out.push_back(c);
-    }
-  }
-  return out;
-}
-
 std::string conf_state_json(const raft::ConfState& state) {
   nlohmann::ordered_json json;
   auto add = [&](const char* name, const std::vector<raft::NodeId>& ids) {
@@ -45,7 +31,7 @@ std::string conf_state_json(const raft::ConfState& state) {
   add("voters_outgoing", state.voters_outgoing);
   add("learners_next", state.learners_next);
   json["auto_leave"] = state.auto_leave;
-  return go_json(json);
+  return membership::go_json(json);
 }
 
 }  // namespace
@@ -105,7 +91,7 @@ Status EtcdRows::add_cluster() {
   MORTISE_RETURN_IF_ERROR(reader_->get(store::kMeta, membership::kDowngradeKey, &found, &version));
   if (found) {
     nlohmann::ordered_json json{{"target-version", version}, {"enabled", true}};
-    cluster.rows.emplace_back("downgrade", go_json(json));
+    cluster.rows.emplace_back("downgrade", membership::go_json(json));
   }
   buckets_.push_back(std::move(cluster));
   return Status();
