@@ -17,6 +17,7 @@ namespace asio = boost::asio;
 using Socket = asio::generic::stream_protocol::socket;
 
 constexpr std::string_view kHttp2Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr char kTlsHandshake = 0x16;
 constexpr std::chrono::milliseconds kPeekAgain{5};
 constexpr std::chrono::milliseconds kAcceptAgain{50};
 constexpr int kBacklog = 1024;
@@ -113,7 +114,6 @@ void tune(int fd, int family) {
 // OTHER with *more set: too few bytes to tell.
 mortise_opening_kind classify(std::string_view bytes, bool* more) {
   *more = false;
-  if (bytes.substr(0, 1) == "\x16") return MORTISE_OPENING_TLS;
   if (bytes.substr(0, 3) == kHttp2Preface.substr(0, 3)) return MORTISE_OPENING_HTTP2;
   if (bytes.size() < 3 && kHttp2Preface.starts_with(bytes)) {
     *more = true;
@@ -156,6 +156,7 @@ class Peek : public std::enable_shared_from_this<Peek> {
     if (n <= 0) return finish(false);
     bool more;
     accepted_.first_bytes.assign(buffer, static_cast<size_t>(n));
+    accepted_.is_tls = accepted_.first_bytes[0] == kTlsHandshake;
     accepted_.kind = classify(accepted_.first_bytes, &more);
     if (!more) return finish(true);
     // The bytes stay in the socket, so it is readable at once: wait a moment for more.

@@ -25,6 +25,7 @@ struct Accepted {
   std::string remote;
   std::string first_bytes;
   mortise_opening_kind kind = MORTISE_OPENING_OTHER;
+  bool is_tls = false;  // The first bytes are a ClientHello.
 };
 
 class Listeners {

@@ -187,16 +187,16 @@ void Server::adopt(Accepted accepted) {
   }
   if (best == nullptr) {
     ::close(accepted.fd);
-    log_->warn(
-        "rejected connection on client endpoint",
-        {{"remote-addr", accepted.remote},
-         {"error", accepted.kind == MORTISE_OPENING_TLS ? "TLS is not served on this address"
-                                                        : "no transport speaks this protocol"}});
+    log_->warn("rejected connection on client endpoint",
+               {{"remote-addr", accepted.remote},
+                {"error", accepted.is_tls ? "TLS is not served on this address"
+                                          : "no transport speaks this protocol"}});
     return;
   }
   mortise_connection connection{};
   connection.struct_size = sizeof connection;
   connection.fd = accepted.fd;
+  connection.serves = MORTISE_SERVES_RPC | MORTISE_SERVES_PAGES;
   connection.listener = store::bytes(accepted.listener);
   connection.remote = store::bytes(accepted.remote);
   mortise_error error{};

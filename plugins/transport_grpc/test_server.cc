@@ -108,6 +108,7 @@ void TestServer::accept_all() {
     mortise_connection connection{};
     connection.struct_size = sizeof(connection);
     connection.fd = fd;
+    connection.serves = MORTISE_SERVES_RPC;
     transport_table().adopt(transport_, &connection, nullptr);
   }
 }

@@ -192,9 +192,9 @@ void Transport::run_worker(Worker& worker) {
 }
 
 sdk::Status Transport::adopt(const mortise_connection& connection) {
-  if (connection.tls != 0) {
+  if ((connection.serves & MORTISE_SERVES_RPC) == 0) {
     close(connection.fd);
-    return sdk::unsupported("this transport does not take TLS connections");
+    return sdk::unsupported("no calls are served on this address");
   }
   const int on = 1;  // Fails on a Unix socket, which has no such delay.
   setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));

@@ -370,6 +370,7 @@ TEST_F(TransportGrpc, IsDestroyedWithoutAStart) {
   mortise_connection connection{};
   connection.struct_size = sizeof(connection);
   connection.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  connection.serves = MORTISE_SERVES_RPC;
   EXPECT_EQ(transport_table().adopt(transport, &connection, nullptr), MORTISE_E_STOPPED);
   EXPECT_EQ(fcntl(connection.fd, F_GETFD), -1) << "the refused connection is closed";
   transport_table().destroy(transport);
@@ -400,8 +401,7 @@ TEST_F(TransportGrpc, ClaimsHttp2AndNothingElse) {
   ASSERT_EQ(transport_table().create(host_.host(), sdk::bytes("{}"), &transport, nullptr),
             MORTISE_OK);
   for (const mortise_opening_kind kind : std::initializer_list<mortise_opening_kind>{
-           MORTISE_OPENING_HTTP2, MORTISE_OPENING_HTTP1, MORTISE_OPENING_TLS, MORTISE_OPENING_OTHER,
-           99}) {
+           MORTISE_OPENING_HTTP2, MORTISE_OPENING_HTTP1, MORTISE_OPENING_OTHER, 99}) {
     mortise_opening opening{};
     opening.struct_size = sizeof(opening);
     opening.kind = kind;

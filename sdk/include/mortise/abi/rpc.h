@@ -1,5 +1,5 @@
-/* "mortise.host.rpc/1": what the host offers to transports, and "mortise.host.json/1", the JSON
- * form of the same messages.
+/* "mortise.host.rpc/1": what the host offers to transports; "mortise.host.json/1", the JSON form
+ * of the same messages; "mortise.host.pages/1", what it shows to browsers and scrapers.
  *
  * A transport knows bytes, methods and connections. It knows no message, no Raft, no storage: an
  * RPC that is added to the host appears on every transport without a change there.
@@ -141,6 +141,36 @@ typedef struct mortise_host_json_v1 {
                                                 mortise_bytes message, mortise_buffer* out,
                                                 mortise_error* error);
 } mortise_host_json_v1;
+
+/* ---- "mortise.host.pages/1": /version, /health, /metrics and their like ---- */
+#define MORTISE_HOST_PAGES_ID "mortise.host.pages/1"
+
+/* Borrowed for the call that carries it. */
+typedef struct mortise_page_request {
+  uint32_t struct_size;
+  uint32_t reserved;
+  mortise_bytes method; /* "GET", "PUT", ... */
+  mortise_bytes path;   /* Begins with '/'; percent-decoded. */
+  mortise_bytes query;  /* Behind '?', as sent; empty if none. */
+  mortise_bytes accept; /* The header of that name; empty if none. */
+  mortise_bytes body;
+  mortise_bytes listener; /* As in mortise_connection: some show fewer pages. */
+} mortise_page_request;
+
+/* The only answer to a request for a page: an HTTP status, the headers Content-Type and, unless
+ * empty, Allow, and the body, which changes hands. Spans are borrowed. Rules of mortise_done_fn. */
+typedef void(MORTISE_ABI* mortise_page_fn)(void* context, uint32_t http_status,
+                                           mortise_bytes content_type, mortise_bytes allow,
+                                           mortise_buffer body);
+
+typedef struct mortise_host_pages_v1 {
+  uint32_t struct_size;
+  uint32_t reserved;
+  /* done follows exactly once, and only if this returns MORTISE_OK; a path that has no page is
+   * answered with 404. E_STOPPED: the host is shutting down. [any & serving] */
+  mortise_status(MORTISE_ABI* serve)(const mortise_host* host, const mortise_page_request* request,
+                                     mortise_page_fn done, void* context);
+} mortise_host_pages_v1;
 
 #ifdef __cplusplus
 }

@@ -1,8 +1,9 @@
 /* Client transport interface, "mortise.transport/1".
  *
  * A transport turns connections into calls and streams of the host's RPC interface (rpc.h). The
- * host listens, accepts, peeks at the first bytes and hands each socket to the transport that
- * claims it, so several transports share one port, with and without TLS.
+ * host listens, accepts, ends TLS, peeks at the first bytes and hands each socket to the transport
+ * that claims it, so several transports share one port. A transport sees plain bytes always: TLS,
+ * with its files, lists and versions, is the host's alone.
  *
  * Life: create .. start .. adopt* .. drain .. (host.rpc transport_drained) .. destroy. */
 #ifndef MORTISE_ABI_TRANSPORT_H_
@@ -23,28 +24,35 @@ typedef int32_t mortise_opening_kind;
 enum {
   MORTISE_OPENING_HTTP2 = 1, /* The HTTP/2 preface. */
   MORTISE_OPENING_HTTP1 = 2, /* An HTTP/1 request line. */
-  MORTISE_OPENING_TLS = 3,   /* A ClientHello. */
-  MORTISE_OPENING_OTHER = 4
+  MORTISE_OPENING_OTHER = 3
 };
 #define MORTISE_OPENING_BYTES_MAX 256
 
-/* What the host saw of a connection by peeking; nothing has been read from it. Borrowed for the
- * call. */
+/* What the host saw of a connection by peeking, inside TLS if the client uses that; nothing has
+ * been read from it. Borrowed for the call. */
 typedef struct mortise_opening {
   uint32_t struct_size;
   mortise_opening_kind kind;
   mortise_bytes first_bytes; /* At most MORTISE_OPENING_BYTES_MAX. */
-  const mortise_bytes* alpn; /* TLS: protocols offered, in order. */
-  size_t alpn_count;
 } mortise_opening;
+
+/* mortise_connection.serves, host to plugin; unknown bits are ignored. What the listener is for. */
+enum {
+  MORTISE_SERVES_RPC = 1u << 0,  /* Methods, in every form that the transport has for them. */
+  MORTISE_SERVES_PAGES = 1u << 1 /* Pages of "mortise.host.pages/1", and the transport's own. */
+};
 
 typedef struct mortise_connection {
   uint32_t struct_size;
-  int32_t fd;   /* Connected, non-blocking, close-on-exec. */
-  uint32_t tls; /* Non-zero: the client starts TLS; material comes from "mortise.host.tls/1". */
-  uint32_t reserved;
+  int32_t fd;      /* Connected, non-blocking, close-on-exec; plain bytes. */
+  uint32_t is_tls; /* Non-zero: the client came over TLS, which the host has taken off. */
+  uint32_t serves;
   mortise_bytes listener; /* The URL it came in on. */
-  mortise_bytes remote;   /* As in mortise_caller. */
+  /* These two belong into mortise_caller. A transport that cannot keep them for its calls may give
+   * there the text of getpeername() of the fd as gRPC writes it, "unix-abstract:NAME"; the host
+   * knows it again. */
+  mortise_bytes remote;
+  mortise_bytes tls_common_name; /* Of the verified leaf; empty if none. */
 } mortise_connection;
 
 typedef struct mortise_transport_v1 {
@@ -75,25 +83,6 @@ typedef struct mortise_transport_v1 {
   void(MORTISE_ABI* answers_begin)(mortise_transport* self);
   void(MORTISE_ABI* answers_end)(mortise_transport* self); /* [any & started] */
 } mortise_transport_v1;
-
-/* ---- "mortise.host.tls/1": material and verdicts for connections with tls != 0 ---- */
-#define MORTISE_HOST_TLS_ID "mortise.host.tls/1"
-
-typedef struct mortise_host_tls_v1 {
-  uint32_t struct_size;
-  uint32_t reserved;
-  /* PEM bytes now in force for `listener`; they change when files are reloaded, `generation`
-   * then too. Each buffer changes hands; an absent one is empty. [any] */
-  mortise_status(MORTISE_ABI* material)(const mortise_host* host, mortise_bytes listener,
-                                        uint64_t* generation, mortise_buffer* certificate_chain,
-                                        mortise_buffer* private_key, mortise_buffer* client_ca,
-                                        uint32_t* require_client_certificate, mortise_error* error);
-  /* May this peer in? Called after the chain was verified, with its leaf as DER: lists of names and
-   * revocation are judged here. E_INVALID: refuse; the message says why. [any] */
-  mortise_status(MORTISE_ABI* accept_peer)(const mortise_host* host, mortise_bytes listener,
-                                           mortise_bytes remote, mortise_bytes leaf_der,
-                                           mortise_error* error);
-} mortise_host_tls_v1;
 
 #ifdef __cplusplus
 }

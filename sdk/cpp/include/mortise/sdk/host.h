@@ -128,8 +128,8 @@ class Host {
   const mortise_host_json_v1* json() const noexcept {
     return service<mortise_host_json_v1>(MORTISE_HOST_JSON_ID);
   }
-  const mortise_host_tls_v1* tls() const noexcept {
-    return service<mortise_host_tls_v1>(MORTISE_HOST_TLS_ID);
+  const mortise_host_pages_v1* pages() const noexcept {
+    return service<mortise_host_pages_v1>(MORTISE_HOST_PAGES_ID);
   }
 
   bool log_enabled(mortise_log_level level) const noexcept {
