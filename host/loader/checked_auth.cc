@@ -84,6 +84,7 @@ CheckedTxn::CheckedTxn(mortise_auth_txn* txn) : real(txn) {
   face.next = &txn_next;
   face.put = &txn_put;
   face.remove = &txn_remove;
+  face.entry_index = txn->entry_index;
 }
 
 constexpr char kTurn[] = "host: two [apply] calls at once on one auth plugin";

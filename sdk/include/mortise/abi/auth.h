@@ -35,6 +35,8 @@ struct mortise_auth_txn {
   void(MORTISE_ABI* put)(mortise_auth_txn* txn, mortise_bytes key,
                          mortise_bytes value);                         /* [apply] */
   void(MORTISE_ABI* remove)(mortise_auth_txn* txn, mortise_bytes key); /* [apply] */
+  uint64_t entry_index; /* Of the entry in the log: the number behind a simple token. 0 in load(),
+                           which only reads. */
 };
 
 #define MORTISE_USER_BYTES_MAX 256u
@@ -54,7 +56,8 @@ enum {
   MORTISE_ACCESS_READ = 1,
   MORTISE_ACCESS_WRITE = 2,
   MORTISE_ACCESS_ADMIN = 3,    /* Maintenance and membership; no key. */
-  MORTISE_ACCESS_LOGGED_IN = 4 /* Any valid user; no key. */
+  MORTISE_ACCESS_LOGGED_IN = 4, /* Any valid user; no key. */
+  MORTISE_ACCESS_ROLE = 5       /* Who holds the role `key`, or an administrator. */
 };
 
 /* One operation after normalisation: a txn of any depth is a flat list. Frozen. */
@@ -65,8 +68,10 @@ typedef struct mortise_access {
   mortise_bytes range_end; /* Empty: one key. "\0": all from key on. */
 } mortise_access;
 
-/* The answer of login(): a token, or a code with the message that the client sees. Spans are
- * borrowed. */
+/* The answer of login(), or a code with the message that the client sees. Spans are borrowed. The
+ * password was right; an authenticate request, {1: name} through prepare(), goes into the log next.
+ * The client's token is the one in apply()'s response or, where that has none, `token`: a token
+ * that one member signs is made by login() and is not logged. */
 typedef void(MORTISE_ABI* mortise_login_fn)(void* context, mortise_rpc_code code,
                                             mortise_bytes message, mortise_bytes token);
 
@@ -78,8 +83,9 @@ typedef struct mortise_auth_v1 {
   /* Rebuilds the view from the store: at start and after a snapshot was installed. [apply] */
   mortise_status(MORTISE_ABI* load)(mortise_auth* self, mortise_auth_txn* txn,
                                     mortise_error* error);
-  /* One auth request out of the log: an InternalRaftRequest field number and its bytes. On OK
-   * the response changes hands; else error->message is what the client sees. [apply] */
+  /* One auth request out of the log: an InternalRaftRequest field number and its bytes. Who asked
+   * was found to be allowed to. On OK the response, without its header, changes hands; else
+   * error->message is what the client sees, and nothing that was put counts. [apply] */
   mortise_rpc_code(MORTISE_ABI* apply)(mortise_auth* self, uint32_t request_field,
                                        mortise_bytes request, mortise_auth_txn* txn,
                                        mortise_buffer* response, mortise_error* error);
@@ -87,7 +93,8 @@ typedef struct mortise_auth_v1 {
    * the caller's thread; done's body is the request to log. [any] */
   void(MORTISE_ABI* prepare)(mortise_auth* self, uint32_t request_field, mortise_buffer request,
                              mortise_done_fn done, void* context);
-  /* Who is it? OK with an empty user where auth is off. [any] */
+  /* Who is it? OK with an empty user where auth is off, or where the caller says nothing of itself:
+   * authorize() refuses that one. [any] */
   mortise_rpc_code(MORTISE_ABI* identify)(mortise_auth* self, const mortise_caller* caller,
                                           mortise_identity* out, mortise_error* error);
   /* May they? At proposal by any thread, again at apply. A refusal names no key. [any] */

@@ -62,6 +62,7 @@ class AuthTxn {
     txn_->put(txn_, bytes(key), bytes(value));
   }
   void remove(std::string_view key) { txn_->remove(txn_, bytes(key)); }
+  uint64_t entry_index() const { return txn_->entry_index; }
 
  private:
   template <class Call, class Take>
