@@ -112,6 +112,8 @@ void Operator::act() {
   if (at == nullptr || at->process()->applied() < seen_applied_) return;
   seen_applied_ = at->process()->applied();
   const raft::ConfState conf = at->process()->conf_state();
+  // The first entries are not applied yet: who is not in there is not removed.
+  if (conf.voters.empty()) return;
   stop_removed(conf);
   if (removing_) {
     if (raft::contains(raft::all_members(conf), *removing_)) {

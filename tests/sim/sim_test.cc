@@ -25,6 +25,12 @@ TEST(Simulation, SameSeedSameTrace) {
   }
 }
 
+// A founder is up here, and has not applied the entries that all founders begin with, when the
+// operator first looks for machines that were removed.
+TEST(Simulation, NobodyIsRemovedBeforeTheFirstEntriesAreApplied) {
+  EXPECT_EQ(run(302101, 30 * kSecond).failure, "");
+}
+
 // A simulation proves nothing about what it does not meet.
 TEST(Simulation, MeetsWhatItIsFor) {
   Report all;
