@@ -139,10 +139,12 @@ void prepared(void* context, mortise_rpc_code code, mortise_bytes message, morti
   answer->done(answer->context, code, message, body);
 }
 
-void logged_in(void* context, mortise_rpc_code code, mortise_bytes message, mortise_bytes token) {
+void logged_in(void* context, mortise_rpc_code code, mortise_bytes message, mortise_bytes token,
+               uint64_t auth_revision) {
   auto answer = answers().take(context, "plugin: login() is answered twice");
   --answer->auth->answers_due;
-  answer->login(answer->context, code, message, token);
+  MORTISE_CHECK(code >= 0, "plugin: login() gives the code " + std::to_string(code));
+  answer->login(answer->context, code, message, token, auth_revision);
 }
 
 void prepare(mortise_auth* p, uint32_t field, mortise_buffer request, mortise_done_fn done,
@@ -155,22 +157,27 @@ void prepare(mortise_auth* p, uint32_t field, mortise_buffer request, mortise_do
   a.table->prepare(a.real, field, request, &prepared, answer);
 }
 
-void login(mortise_auth* p, mortise_bytes user, mortise_bytes password, mortise_login_fn done,
-           void* context) {
+void login(mortise_auth* p, mortise_bytes user, mortise_bytes password, mortise_bytes remote,
+           mortise_login_fn done, void* context) {
   CheckedAuth& a = auth_of(p);
   const Running running(a.running);
   Answer* answer = owe(a);
   answer->login = done;
   answer->context = context;
-  Lent user_copy, password_copy;
-  a.table->login(a.real, user_copy.lend(user), password_copy.lend(password), &logged_in, answer);
+  Lent user_copy, password_copy, remote_copy;
+  a.table->login(a.real, user_copy.lend(user), password_copy.lend(password),
+                 remote_copy.lend(remote), &logged_in, answer);
 }
 
-mortise_rpc_code identify(mortise_auth* p, const mortise_caller* caller, mortise_identity* out,
-                          mortise_error* error) {
+mortise_rpc_code identify(mortise_auth* p, const mortise_caller* caller, uint64_t applied_index,
+                          mortise_identity* out, mortise_error* error) {
   CheckedAuth& a = auth_of(p);
   const Running running(a.running);
-  const mortise_rpc_code code = a.table->identify(a.real, caller, out, error);
+  const mortise_rpc_code code = a.table->identify(a.real, caller, applied_index, out, error);
+  MORTISE_CHECK(code >= MORTISE_AUTH_WAIT,
+                "plugin: identify() gives the code " + std::to_string(code));
+  MORTISE_CHECK(code != MORTISE_AUTH_WAIT || out->wait_index > applied_index,
+                "plugin: identify() waits for what is applied");
   MORTISE_CHECK(
       code != 0 || out->user_size <= MORTISE_USER_BYTES_MAX,
       "plugin: identify() gives a user name of " + std::to_string(out->user_size) + " bytes");
@@ -181,7 +188,16 @@ mortise_rpc_code authorize(mortise_auth* p, const mortise_identity* who, const m
                            size_t count, mortise_error* error) {
   CheckedAuth& a = auth_of(p);
   const Running running(a.running);
-  return a.table->authorize(a.real, who, list, count, error);
+  const mortise_rpc_code code = a.table->authorize(a.real, who, list, count, error);
+  MORTISE_CHECK(code >= 0 || code == MORTISE_AUTH_STALE,
+                "plugin: authorize() gives the code " + std::to_string(code));
+  return code;
+}
+
+void state(mortise_auth* p, mortise_auth_state* out) {
+  CheckedAuth& a = auth_of(p);
+  const Running running(a.running);
+  a.table->state(a.real, out);
 }
 
 void destroy(mortise_auth* p) {
@@ -228,6 +244,7 @@ Kind::Table Kind::make(int slot, const Table&) {
   t.identify = &identify;
   t.authorize = &authorize;
   t.login = &login;
+  t.state = &state;
   t.destroy = &destroy;
   return t;
 }

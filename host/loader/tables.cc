@@ -40,7 +40,8 @@ constexpr Member kAuth[] = {
     REQUIRED(mortise_auth_v1, create),   REQUIRED(mortise_auth_v1, load),
     REQUIRED(mortise_auth_v1, apply),    REQUIRED(mortise_auth_v1, prepare),
     REQUIRED(mortise_auth_v1, identify), REQUIRED(mortise_auth_v1, authorize),
-    REQUIRED(mortise_auth_v1, login),    REQUIRED(mortise_auth_v1, destroy),
+    REQUIRED(mortise_auth_v1, login),    REQUIRED(mortise_auth_v1, state),
+    REQUIRED(mortise_auth_v1, destroy),
 };
 constexpr TableSpec kSpecs[] = {
     {MORTISE_BACKEND_ID, kBackend},

@@ -7,14 +7,17 @@
 //     RpcStatus apply(uint32_t request_field, std::string_view request, AuthTxn txn,
 //                     Buffer& response);
 //     void prepare(uint32_t request_field, Buffer request, PrepareDone done);
-//     RpcStatus identify(const mortise_caller& caller, mortise_identity& out);
+//     RpcStatus identify(const mortise_caller& caller, uint64_t applied_index,
+//                        mortise_identity& out);
 //     RpcStatus authorize(const mortise_identity& who, std::span<const mortise_access> list);
-//     void login(std::string_view user, std::string_view password, LoginDone done);
+//     void login(std::string_view user, std::string_view password, std::string_view remote,
+//                LoginDone done);
+//     void state(mortise_auth_state& out);
 //   };
 //
 // The destructor is destroy(). An exception out of apply(), identify() or authorize() is
-// kRpcInternal, which denies; out of prepare() and login() it ends the process, since their answer
-// may be out already.
+// kRpcInternal, which denies; out of prepare(), login() and state() it ends the process, since
+// their answer may be out already.
 #pragma once
 
 #include <memory>
@@ -33,7 +36,7 @@ namespace mortise::sdk {
 inline constexpr mortise_rpc_code kRpcOk = 0;
 inline constexpr mortise_rpc_code kRpcInternal = 13;
 
-// A gRPC code with the message that the client sees.
+// A gRPC code, or MORTISE_AUTH_WAIT or _STALE, with the message that the client sees.
 struct [[nodiscard]] RpcStatus {
   mortise_rpc_code code = kRpcOk;
   std::string message;
@@ -93,8 +96,8 @@ class PrepareDone {
 class LoginDone {
  public:
   LoginDone(mortise_login_fn fn, void* context) noexcept : fn_(fn), context_(context) {}
-  void operator()(const RpcStatus& status, std::string_view token) const {
-    fn_(context_, status.code, bytes(status.message), bytes(token));
+  void operator()(const RpcStatus& status, std::string_view token, uint64_t auth_revision) const {
+    fn_(context_, status.code, bytes(status.message), bytes(token), auth_revision);
   }
 
  private:
@@ -148,8 +151,9 @@ struct AuthTrampolines {
     self_of(p).prepare(request_field, Buffer(request), PrepareDone(done, context));
   }
   static mortise_rpc_code identify(mortise_auth* p, const mortise_caller* caller,
-                                   mortise_identity* out, mortise_error* error) noexcept {
-    return guard_rpc(error, [&] { return self_of(p).identify(*caller, *out); });
+                                   uint64_t applied_index, mortise_identity* out,
+                                   mortise_error* error) noexcept {
+    return guard_rpc(error, [&] { return self_of(p).identify(*caller, applied_index, *out); });
   }
   static mortise_rpc_code authorize(mortise_auth* p, const mortise_identity* who,
                                     const mortise_access* list, size_t count,
@@ -159,9 +163,10 @@ struct AuthTrampolines {
     });
   }
   static void login(mortise_auth* p, mortise_bytes user, mortise_bytes password,
-                    mortise_login_fn done, void* context) noexcept {
-    self_of(p).login(view(user), view(password), LoginDone(done, context));
+                    mortise_bytes remote, mortise_login_fn done, void* context) noexcept {
+    self_of(p).login(view(user), view(password), view(remote), LoginDone(done, context));
   }
+  static void state(mortise_auth* p, mortise_auth_state* out) noexcept { self_of(p).state(*out); }
   static void destroy(mortise_auth* p) noexcept { delete &self_of(p); }
 };
 
@@ -179,6 +184,7 @@ constexpr mortise_auth_v1 auth_table() {
   table.identify = &T::identify;
   table.authorize = &T::authorize;
   table.login = &T::login;
+  table.state = &T::state;
   table.destroy = &T::destroy;
   return table;
 }
