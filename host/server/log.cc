@@ -14,18 +14,6 @@
 namespace mortise::server {
 namespace {
 
-constexpr const char* level_name(Level level) {
-  switch (level) {
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarn: return "warn";
-    case Level::kError: return "error";
-    case Level::kPanic: return "panic";
-    case Level::kFatal: return "fatal";
-  }
-  return "info";
-}
-
 Level parse_level(std::string_view name) {
   if (name == "debug") return Level::kDebug;
   if (name == "warn") return Level::kWarn;
@@ -140,6 +128,18 @@ std::string caller_text(const std::source_location& where) {
 }
 
 }  // namespace
+
+std::string_view level_name(Level level) {
+  switch (level) {
+    case Level::kDebug: return "debug";
+    case Level::kInfo: return "info";
+    case Level::kWarn: return "warn";
+    case Level::kError: return "error";
+    case Level::kPanic: return "panic";
+    case Level::kFatal: return "fatal";
+  }
+  return "info";
+}
 
 Level level_named(std::string_view name) {
   if (name == "debug") return Level::kDebug;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -25,6 +26,7 @@ enum class Level : int8_t { kDebug = -1, kInfo = 0, kWarn = 1, kError = 2, kPani
 
 // "debug", "info", "warn", "error" or "fatal"; anything else means info.
 Level level_named(std::string_view name);
+std::string_view level_name(Level level);
 
 struct Field {
   using Value =
@@ -56,7 +58,9 @@ class Log {
   static Result<std::unique_ptr<Log>> open(const LogOptions& options);
   ~Log();
 
-  bool enabled(Level level) const { return level >= level_; }
+  bool enabled(Level level) const { return level >= this->level(); }
+  Level level() const { return level_.load(std::memory_order_relaxed); }
+  void set_level(Level level) { level_.store(level, std::memory_order_relaxed); }
   void write(Level level, std::string_view message, const Fields& fields = {},
              std::source_location where = std::source_location::current());
   // As write(), for a line whose place in the code is known otherwise.
@@ -90,7 +94,7 @@ class Log {
   std::array<Repeats, kRepeatSlots> repeats_{};
   std::mutex repeats_mutex_;
 
-  const Level level_;
+  std::atomic<Level> level_;
   const bool json_;
   std::unique_ptr<Sinks> sinks_;
 };

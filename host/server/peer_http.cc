@@ -15,17 +15,18 @@ void PeerHttp::handle(const peer::HttpRequest& request, Respond respond) const {
 
 bool refuse_other_method(const peer::HttpRequest& request, std::string_view allowed,
                          const PeerHttp::Respond& respond) {
-  if (request.method == allowed) return false;
-  peer::HttpResponse response = peer::text_response(405, "Method Not Allowed");
-  response.headers.emplace_back("Allow", allowed);
-  respond(std::move(response));
-  return true;
+  auto refusal = pages::refuse_other_method(request.method, allowed);
+  if (refusal) respond(response_of(std::move(*refusal)));
+  return refusal != nullptr;
 }
 
-peer::HttpResponse json_response(std::string body) {
+peer::HttpResponse response_of(pages::Page page) {
   peer::HttpResponse response;
-  response.headers.emplace_back("Content-Type", "application/json");
-  response.body = std::move(body);
+  response.status = static_cast<int>(page.status);
+  response.headers.emplace_back("Content-Type", std::move(page.content_type));
+  if (response.status >= 400) response.headers.emplace_back("X-Content-Type-Options", "nosniff");
+  if (!page.allow.empty()) response.headers.emplace_back("Allow", std::move(page.allow));
+  response.body = std::move(page.body);
   return response;
 }
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <string>
 
+#include "host/pages/pages.h"
 #include "host/peer/transport.h"
 
 namespace mortise::server {
@@ -25,9 +26,9 @@ class PeerHttp {
   std::map<std::string, Handler> handlers_;
 };
 
+peer::HttpResponse response_of(pages::Page page);
 // Answers and returns true if the request's method is another one.
 bool refuse_other_method(const peer::HttpRequest& request, std::string_view allowed,
                          const PeerHttp::Respond& respond);
-peer::HttpResponse json_response(std::string body);
 
 }  // namespace mortise::server

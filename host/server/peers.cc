@@ -39,8 +39,8 @@ peer::Hooks Server::peer_hooks() {
   hooks.handle = [this](const peer::HttpRequest& request, peer::Hooks::Respond respond) {
     peer_http_.handle(request, std::move(respond));
   };
-  hooks.log = [this](peer::LogLevel level, std::string_view message,
-                     const peer::LogFields& fields, std::source_location where) {
+  hooks.log = [this](peer::LogLevel level, std::string_view message, const peer::LogFields& fields,
+                     std::source_location where) {
     log_->write(level_of(level), message, fields_of(fields), where);
   };
   return hooks;
@@ -70,12 +70,7 @@ void Server::make_peers() {
 
 void Server::serve_peer_http() {
   peer_http_.add("/version", [this](const peer::HttpRequest& request, PeerHttp::Respond respond) {
-    if (refuse_other_method(request, "GET", respond)) return;
-    std::string version = cluster_->version();
-    respond(json_response(R"({"etcdserver":")" + std::string(api::kServerVersion) +
-                          R"(","etcdcluster":")" + (version.empty() ? "not_decided" : version) +
-                          R"(","storage":")" +
-                          (version.empty() ? "unknown" : cluster_->storage_version()) + R"("})"));
+    respond(response_of(pages::version_page(request.method, versions())));
   });
 }
 

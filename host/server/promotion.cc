@@ -21,9 +21,14 @@ peer::HttpResponse promotion_error(const RpcStatus& status) {
     return peer::text_response(412, "membership: can only promote a learner member");
   }
   if (is(rpc_errors::kLearnerNotReady)) return peer::text_response(412, status.message());
-  peer::HttpResponse response = json_response(R"({"message":"Internal Server Error"})");
+  peer::HttpResponse response =
+      response_of(pages::json_page(R"({"message":"Internal Server Error"})"));
   response.status = 500;
   return response;
+}
+
+peer::HttpResponse members_response(const std::vector<membership::Member>& members) {
+  return response_of(pages::json_page(membership::members_json(members)));
 }
 
 }  // namespace
@@ -106,7 +111,7 @@ void Server::serve_membership() {
   };
   peer_http_.add("/members", [this, identify](const auto& request, PeerHttp::Respond respond) {
     if (refuse_other_method(request, "GET", respond)) return;
-    respond(identify(json_response(membership::members_json(cluster_->members()))));
+    respond(identify(members_response(cluster_->members())));
   });
   peer_http_.add(
       "/downgrade/enabled", [this, identify](const auto& request, PeerHttp::Respond respond) {
@@ -134,7 +139,7 @@ void Server::serve_membership() {
         }
         promote(id, [this, id, identify, respond](const RpcStatus& status, const auto& members) {
           if (status.ok()) {
-            return respond(identify(json_response(membership::members_json(members))));
+            return respond(identify(members_response(members)));
           }
           log_->warn("failed to promote a member",
                      {{"member-id", membership::hex_id(id)}, {"error", status.message()}});

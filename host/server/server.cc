@@ -147,6 +147,7 @@ void Server::stop_publishing() {
 
 Status Server::serve() {
   service_->start_serving();
+  pages_->start_serving();
   for (Transport& transport : transports_) {
     mortise_error error{};
     error.struct_size = sizeof error;
@@ -350,6 +351,7 @@ void Server::stop() {
   if (keeper_) keeper_->stop();
   wait_for_drain();
   if (service_) service_->stop_serving();
+  if (pages_) pages_->stop_serving();
   auto_compactor_.reset();
   if (compaction_) compaction_->stop();
   {

@@ -21,6 +21,7 @@
 #include "host/loader/host_services.h"
 #include "host/loader/loader.h"
 #include "host/lock/keeper.h"
+#include "host/pages/pages.h"
 #include "host/server/apply_loop.h"
 #include "host/server/auto_compaction.h"
 #include "host/server/bootstrap.h"
@@ -190,6 +191,13 @@ class Server : public api::Node {
   void start_auto_compaction();
   Status make_api();
 
+  // pages.cc
+  pages::Versions versions() const;
+  pages::Source page_source();
+  std::string page_variables();
+  std::string page_info();
+  RpcStatus set_log_level(std::string_view name);
+
   Status bind_listeners();
   void log_start(bool is_new) const;
   void publish_and_serve();
@@ -247,6 +255,8 @@ class Server : public api::Node {
   std::string backend_name_;
   const mortise_watch_v1* watch_table_ = nullptr;
   std::vector<Transport> transports_;
+  std::vector<const loader::Plugin*> plugins_;  // All that are loaded.
+  const std::chrono::system_clock::time_point made_at_ = std::chrono::system_clock::now();
   std::atomic<bool> transports_serve_{false};  // All of them, from here on.
 
   std::unique_ptr<store::Store> store_;
@@ -267,6 +277,7 @@ class Server : public api::Node {
   std::unique_ptr<SnapshotSender> snapshot_sender_;
   std::unique_ptr<api::Context> context_;
   std::unique_ptr<api::Service> service_;
+  std::unique_ptr<pages::Pages> pages_;
   std::unique_ptr<peer::HttpClient> peer_client_;  // Before those that ask with it.
   std::unique_ptr<CatchUp> catch_up_;
   std::unique_ptr<LeaseForwarder> lease_forwarder_;

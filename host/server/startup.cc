@@ -111,10 +111,10 @@ Status Server::load_plugins() {
     MORTISE_ASSIGN_OR_RETURN(transport.table, loader::transport(*plugin));
     transport.name = plugin->name;
     transports_.push_back(std::move(transport));
-    log_->info("loaded plugin",
-               {{"plugin", plugin->name}, {"version", plugin->version}, {"path", plugin->path}});
+    plugins_.push_back(plugin);
   }
-  for (const loader::Plugin* plugin : {backend, watch}) {
+  plugins_.insert(plugins_.end(), {backend, watch});
+  for (const loader::Plugin* plugin : plugins_) {
     log_->info("loaded plugin",
                {{"plugin", plugin->name}, {"version", plugin->version}, {"path", plugin->path}});
   }

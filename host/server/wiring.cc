@@ -199,7 +199,11 @@ Status Server::make_api() {
   settings.keepalive_timeout_ns = static_cast<uint64_t>(config_.grpc_keepalive_timeout.count());
   service_ = std::make_unique<api::Service>(*context_, settings);
   api::Service::set_resolver([](const mortise_host* host) {
-    return static_cast<api::Service*>(loader::HostObject::of(host).user());
+    return static_cast<Server*>(loader::HostObject::of(host).user())->service_.get();
+  });
+  pages_ = std::make_unique<pages::Pages>(page_source(), metrics_.get());
+  pages::Pages::set_resolver([](const mortise_host* host) {
+    return static_cast<Server*>(loader::HostObject::of(host).user())->pages_.get();
   });
   service_->set_on_drained([this](const mortise_host* host) {
     std::lock_guard lock(chores_mutex_);
@@ -213,7 +217,8 @@ Status Server::make_api() {
     Transport& transport = transports_[i];
     transport.host = host_object(transport.name);
     transport.host->add_service(MORTISE_HOST_RPC_ID, service_->table());
-    transport.host->set_user(service_.get());
+    transport.host->add_service(MORTISE_HOST_PAGES_ID, pages_->table());
+    transport.host->set_user(this);
     mortise_error error{};
     error.struct_size = sizeof error;
     mortise_status code = transport.table->create(transport.host->get(),
