@@ -1,5 +1,6 @@
 // How the parts of a member are connected.
 #include "host/api/request_text.h"
+#include "host/json/transcoder.h"
 #include "host/server/server.h"
 
 namespace mortise::server {
@@ -216,7 +217,10 @@ Status Server::make_api() {
   for (size_t i = 0; i < transports_.size(); ++i) {
     Transport& transport = transports_[i];
     transport.host = host_object(transport.name);
-    transport.host->add_service(MORTISE_HOST_RPC_ID, service_->table());
+    const mortise_host_rpc_v1* rpc = service_->table();
+    transport.host->add_service(MORTISE_HOST_RPC_ID, rpc);
+    transport.host->add_service(MORTISE_HOST_JSON_ID,
+                                json::host_service({rpc->methods, rpc->method_count}));
     transport.host->add_service(MORTISE_HOST_PAGES_ID, pages_->table());
     transport.host->set_user(this);
     mortise_error error{};
