@@ -10,6 +10,7 @@
 #include "host/config/flag_parser.h"
 #include "host/config/go_syntax.h"
 #include "host/config/options.h"
+#include "host/config/plugin_options.h"
 #include "host/config/validate.h"
 
 namespace mortise::config {
@@ -344,6 +345,14 @@ class Parser {
       for (const std::string& name : values_.get<StringList>("transport-plugins")) {
         config.transports.push_back({name, "{}"});
       }
+    }
+    HttpDefaults http;
+    http.cors = values_.text("cors");
+    http.host_whitelist = join(values_.get<StringList>("host-whitelist"), ",");
+    http.gateway = values_.flag("enable-grpc-gateway");
+    for (PluginSpec& spec : config.transports) {
+      if (spec.name_or_path != "http") continue;
+      spec.options_json = with_http_defaults(spec.options_json, http);
     }
     config.plugin_dir = values_.text("plugin-dir");
   }

@@ -122,6 +122,14 @@ TEST(ConfigFile, Plugins) {
   EXPECT_TRUE(unknown_keys(outcome).empty());
 }
 
+TEST(ConfigFile, OptionsOfHttpGoBeforeFlags) {
+  const ParseOutcome outcome =
+      run_file("plugins: {transports: [{name: http, options: {cors: x, threads: 2}}]}");
+  ASSERT_EQ(outcome.config.transports.size(), 1u) << verify_error(outcome);
+  EXPECT_EQ(outcome.config.transports[0].options_json,
+            R"({"cors":"x","gateway":true,"host_whitelist":"*","threads":2})");
+}
+
 TEST(ConfigFile, OurKeysAtTheTopLevel) {
   const ParseOutcome outcome = run_file(
       "backend: /opt/b.so\nbackend-options: a=1\ntransport-plugins: [grpc, x]\nwatch-plugin: w\n"
@@ -251,7 +259,6 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
        "discovery-config.token (--discovery-token) is not supported yet"},
       {"enable-pprof: true",
        "--enable-pprof is not supported yet: HTTP is not served in this version"},
-      {"cors: http://h:1", "--cors is not supported yet"},
   };
   for (const auto& test : kTests) {
     EXPECT_THAT(verify_error(run_file(test.content)), HasSubstr(test.error)) << test.content;

@@ -52,7 +52,6 @@ void refuse_values(const Values& values, StringList& refused) {
 bool means_default(const Option& option, const Data& data) {
   if (option.name == "backend-bbolt-freelist-type") return std::get<std::string>(data).empty();
   if (option.name == "self-signed-cert-validity") return std::get<uint64_t>(data) == 0;
-  if (option.name == "host-whitelist") return std::get<StringList>(data) == StringList{""};
   return false;
 }
 

@@ -40,4 +40,17 @@ Result<std::string> parse_plugin_options(std::string_view raw) {
   return dump(object);
 }
 
+std::string with_http_defaults(const std::string& options_json, const HttpDefaults& defaults) {
+  nlohmann::json object = nlohmann::json::parse(options_json, nullptr, false);
+  if (!object.is_object()) return options_json;
+  const auto all_if_empty = [](const std::string& list) { return list.empty() ? "*" : list; };
+  const nlohmann::json flags = {{"cors", all_if_empty(defaults.cors)},
+                                {"host_whitelist", all_if_empty(defaults.host_whitelist)},
+                                {"gateway", defaults.gateway}};
+  for (const auto& [key, value] : flags.items()) {
+    if (!object.contains(key)) object[key] = value;
+  }
+  return dump(object).value();
+}
+
 }  // namespace mortise::config

@@ -15,4 +15,13 @@ namespace mortise::config {
 // keys.
 Result<std::string> parse_plugin_options(std::string_view text);
 
+// The flags that are meant for transport_http, which gets them as options of the same meaning;
+// options that the user gave for the plugin go before them. Empty lists mean all.
+struct HttpDefaults {
+  std::string cors;
+  std::string host_whitelist;
+  bool gateway = true;
+};
+std::string with_http_defaults(const std::string& options_json, const HttpDefaults& defaults);
+
 }  // namespace mortise::config

@@ -1,0 +1,115 @@
+// What the connections of one transport share. Outlives them all; any thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <mutex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "mortise/abi/rpc.h"
+#include "mortise/sdk/host.h"
+#include "plugins/transport_http/loop.h"
+#include "plugins/transport_http/options.h"
+#include "plugins/transport_http/output.h"
+#include "plugins/transport_http/routes.h"
+
+namespace mortise::transport_http {
+
+// Counts things that are not destroyed yet. It starts with a share for the transport itself.
+class LiveCount {
+ public:
+  void add() { count_.fetch_add(1, std::memory_order_relaxed); }
+  // Whoever drops the last share touches this object only under the lock that wait() needs as well,
+  // so the waiter may destroy it.
+  void drop() {
+    if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    std::lock_guard lock(mutex_);
+    none_left_ = true;
+    changed_.notify_all();
+  }
+  bool idle() const { return count_.load(std::memory_order_acquire) == 1; }
+  int64_t others() const { return count_.load(std::memory_order_acquire) - 1; }
+  void wait() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return none_left_; });
+  }
+
+ private:
+  std::atomic<int64_t> count_{1};
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool none_left_ = false;
+};
+
+// A place among the calls and streams that may run at once. As in etcd, whose gateway is one client
+// of its own server, all connections share them.
+class CallSlots {
+ public:
+  explicit CallSlots(uint64_t max) : max_(max >= kUnlimited ? 0 : max) {}
+  // False if there is none; `waiter` then completes on `loop` when it has got one.
+  bool take(Loop& loop, Completion* waiter);
+  void give_back();
+
+ private:
+  static constexpr uint64_t kUnlimited = UINT32_MAX;
+  struct Waiter {
+    Loop* loop;
+    Completion* completion;
+  };
+  const uint64_t max_;  // 0: no limit.
+  std::mutex mutex_;
+  uint64_t taken_ = 0;
+  std::deque<Waiter> waiters_;
+};
+
+// Bytes of bodies that are not complete yet, over all connections.
+class BodyBudget {
+ public:
+  explicit BodyBudget(uint64_t max) : max_(max) {}
+  bool take(uint64_t bytes) {
+    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= max_) return true;
+    give_back(bytes);
+    return false;
+  }
+  void give_back(uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+ private:
+  const uint64_t max_;
+  std::atomic<uint64_t> used_{0};
+};
+
+struct Context {
+  Context(sdk::Host h, const mortise_host_rpc_v1* r, Options o);
+
+  // JSON to the request of `method`. On failure `error` is what to tell the client.
+  bool to_message(const mortise_method& method, std::string_view json, mortise_buffer& out,
+                  std::string& error) const;
+  bool to_json(const mortise_method& method, std::string_view message, sdk::Buffer& out) const;
+  bool host_allowed(std::string_view authority) const;
+  // For the header; empty if the origin is not allowed.
+  std::string_view cors_origin(std::string_view origin) const;
+
+  const sdk::Host host;
+  const mortise_host_rpc_v1* const rpc;
+  const mortise_host_json_v1* const json;    // May be null.
+  const mortise_host_pages_v1* const pages;  // May be null.
+  const Options options;
+  const uint64_t body_bytes_max;
+  const Routes routes;
+  const bool any_origin;
+  const bool any_host;
+  CallSlots slots;
+  BodyBudget bodies;
+  LiveCount calls;  // Calls, streams and pages that the host works on.
+  LiveCount connections;
+  std::atomic<bool> draining{false};
+};
+
+// The name or address in "host:port", without brackets.
+std::string_view host_of(std::string_view authority);
+
+}  // namespace mortise::transport_http

@@ -1,0 +1,137 @@
+#include "plugins/transport_http/transport.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <string>
+#include <utility>
+
+#include "mortise/sdk/bytes.h"
+
+namespace mortise::transport_http {
+namespace {
+
+constexpr int32_t kClaimHttp1 = 100;
+constexpr std::chrono::milliseconds kDrainPoll{1};
+// How long clients have to read their last answers and to close.
+constexpr std::chrono::milliseconds kLingerMax{500};
+
+// Threads made while this lives inherit a mask that leaves all signals to the host's own threads.
+class BlockSignals {
+ public:
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+};
+
+sdk::Status check_rpc(const mortise_host_rpc_v1* rpc) {
+  if (rpc == nullptr) return sdk::unsupported("the host does not offer " MORTISE_HOST_RPC_ID);
+  if (rpc->struct_size < sizeof(mortise_host_rpc_v1)) {
+    return sdk::unsupported("the host's " MORTISE_HOST_RPC_ID " table is short");
+  }
+  return sdk::Status();
+}
+
+}  // namespace
+
+sdk::Status Transport::create(sdk::Host host, std::string_view config_json,
+                              std::unique_ptr<Transport>& out) {
+  const mortise_host_rpc_v1* rpc = host.rpc();
+  MORTISE_SDK_RETURN_IF_ERROR(check_rpc(rpc));
+  Options options;
+  MORTISE_SDK_RETURN_IF_ERROR(parse_options(config_json, options));
+  out.reset(new Transport(host, rpc, std::move(options)));
+  return sdk::Status();
+}
+
+Transport::Transport(sdk::Host host, const mortise_host_rpc_v1* rpc, Options options)
+    : context_(host, rpc, std::move(options)) {}
+
+Transport::~Transport() {
+  bool undrained;
+  {
+    std::lock_guard lock(mutex_);
+    undrained = std::exchange(serving_, false);
+  }
+  if (undrained) finish_calls(0);
+  if (drain_thread_.joinable()) drain_thread_.join();
+  for (auto& worker : workers_) worker->stop();
+}
+
+int32_t Transport::claims(const mortise_opening& opening) {
+  return opening.kind == MORTISE_OPENING_HTTP1 ? kClaimHttp1 : 0;
+}
+
+sdk::Status Transport::start() {
+  const BlockSignals block_signals;
+  for (uint32_t i = 0; i < context_.options.threads; ++i) {
+    workers_.push_back(std::make_unique<Worker>(context_));
+    workers_.back()->start();
+  }
+  std::lock_guard lock(mutex_);
+  serving_ = true;
+  return sdk::Status();
+}
+
+sdk::Status Transport::adopt(const mortise_connection& connection) {
+  const int on = 1;  // Fails on a Unix socket, which has no such delay.
+  setsockopt(connection.fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  std::lock_guard lock(mutex_);
+  if (!serving_) {
+    ::close(connection.fd);
+    return sdk::stopped("the transport does not serve");
+  }
+  if (context_.connections.others() >= context_.options.connections_max) {
+    ::close(connection.fd);
+    return sdk::unsupported("there are as many HTTP connections as may be");
+  }
+  Worker& worker = *workers_[next_worker_.fetch_add(1) % workers_.size()];
+  worker.adopt(connection.fd, connection.serves, connection.is_tls != 0,
+               std::string(sdk::view(connection.listener)),
+               std::string(sdk::view(connection.remote)),
+               std::string(sdk::view(connection.tls_common_name)));
+  return sdk::Status();
+}
+
+void Transport::drain(uint64_t timeout_ns) {
+  {
+    std::lock_guard lock(mutex_);
+    if (!std::exchange(serving_, false)) return;
+  }
+  const BlockSignals block_signals;
+  drain_thread_ = std::thread([this, timeout_ns] {
+    pthread_setname_np(pthread_self(), "http-drain");
+    finish_calls(timeout_ns);
+    context_.rpc->transport_drained(context_.host.raw());
+  });
+}
+
+void Transport::finish_calls(uint64_t timeout_ns) {
+  const auto started = std::chrono::steady_clock::now();
+  const auto passed = [&] { return std::chrono::steady_clock::now() - started; };
+  const auto in_time = [&] { return static_cast<uint64_t>(passed().count()) < timeout_ns; };
+  context_.draining = true;
+  for (auto& worker : workers_) worker->begin_drain();
+  while (!context_.calls.idle() && in_time()) std::this_thread::sleep_for(kDrainPoll);
+  for (auto& worker : workers_) worker->give_up();
+  context_.calls.drop();
+  context_.calls.wait();
+  const auto ended = passed();
+  while (!context_.connections.idle() && passed() - ended < kLingerMax && in_time()) {
+    std::this_thread::sleep_for(kDrainPoll);
+  }
+  for (auto& worker : workers_) worker->close_all();
+}
+
+}  // namespace mortise::transport_http
