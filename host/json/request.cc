@@ -450,7 +450,9 @@ Status request_to_wire(const MessageTable& message, std::string_view json, ByteB
   }
   const std::string_view value = json.substr(0, stream.Tell());
   const size_t bad = find_invalid_utf8(value);
-  if (bad < value.size() && (!handler.has_error() || bad < handler.error_offset())) {
+  // A string is checked before anything is made of it.
+  if (bad < value.size() &&
+      (!handler.has_error() || string_begin(json, bad) <= handler.error_offset())) {
     return invalid(string_error(json, bad, "invalid UTF-8 in string"));
   }
   if (handler.has_error()) return invalid(handler.take_error());

@@ -1,6 +1,7 @@
 #include "host/json/request_errors.h"
 
 #include <algorithm>
+#include <cstddef>
 
 #include "host/json/text.h"
 
@@ -76,21 +77,6 @@ std::string hex_error(std::string_view json, size_t offset) {
   return "invalid \\u hexadecimal character escape";
 }
 
-// The quotation mark that begins the string which `offset` is in.
-size_t string_begin(std::string_view json, size_t offset) {
-  size_t begin = 0;
-  bool is_inside = false;
-  for (size_t i = 0; i < offset; ++i) {
-    if (is_inside && json[i] == '\\') {
-      ++i;
-    } else if (json[i] == '"') {
-      is_inside = !is_inside;
-      begin = i;
-    }
-  }
-  return begin;
-}
-
 size_t string_end(std::string_view json, size_t begin) {
   for (size_t i = begin + 1; i < json.size(); ++i) {
     if (json[i] == '\\') {
@@ -125,6 +111,20 @@ std::string syntax_error(SyntaxError error, std::string_view json, size_t offset
     case SyntaxError::kDepth: return "exceeded max depth";
   }
   return "invalid JSON";
+}
+
+size_t string_begin(std::string_view json, size_t offset) {
+  size_t begin = 0;
+  bool is_inside = false;
+  for (size_t i = 0; i < offset; ++i) {
+    if (is_inside && json[i] == '\\') {
+      ++i;
+    } else if (json[i] == '"') {
+      is_inside = !is_inside;
+      begin = i;
+    }
+  }
+  return begin;
 }
 
 std::string string_error(std::string_view json, size_t offset, std::string_view what) {

@@ -26,6 +26,8 @@ enum class SyntaxError {
 std::string syntax_error(SyntaxError error, std::string_view json, size_t offset);
 // The string around `offset` is no UTF-8, or has half of a pair of surrogates.
 std::string string_error(std::string_view json, size_t offset, std::string_view what);
+// Where the string begins that `offset` is in.
+size_t string_begin(std::string_view json, size_t offset);
 // "(line 1:8)": counted in characters from 1.
 std::string position(std::string_view json, size_t offset);
 // The token that begins at `offset`, as it stands there; cut if it is long.

@@ -106,6 +106,14 @@ constexpr std::array<uint8_t, 256> digits_of(char c62, char c63) {
   return table;
 }
 
+// Two characters for each 12 bits, as they lie in memory.
+constexpr std::array<std::array<char, 2>, 4096> character_pairs() {
+  std::array<std::array<char, 2>, 4096> table{};
+  for (size_t i = 0; i < table.size(); ++i) table[i] = {kStandard[i >> 6], kStandard[i & 63]};
+  return table;
+}
+constexpr auto kPairs = character_pairs();
+
 using Digits = std::array<uint8_t, 256>;
 constexpr Digits kStandardDigits = digits_of('+', '/');
 constexpr Digits kUrlDigits = digits_of('-', '_');
@@ -178,7 +186,8 @@ void append_signed(int64_t value, ByteBuffer* out) {
 
 bool base64_decode(std::string_view text, char* out, size_t* size) {
   const bool is_padded = text.size() % 4 == 0;
-  const bool is_url = text.find_first_of("-_") != std::string_view::npos;
+  const bool is_url = text.find('-') != std::string_view::npos ||
+                      text.find('_') != std::string_view::npos;
   const Digits& digits = is_url ? kUrlDigits : kStandardDigits;
   char* p = out;
   uint32_t group = 0;
@@ -216,12 +225,10 @@ void append_base64(std::string_view bytes, ByteBuffer* out) {
   char* p = out->prepare(size);
   const auto* in = reinterpret_cast<const uint8_t*>(bytes.data());
   size_t left = bytes.size();
-  for (; left >= 3; left -= 3, in += 3) {
+  for (; left >= 3; left -= 3, in += 3, p += 4) {
     const uint32_t group = uint32_t{in[0]} << 16 | uint32_t{in[1]} << 8 | in[2];
-    *p++ = kStandard[group >> 18];
-    *p++ = kStandard[group >> 12 & 63];
-    *p++ = kStandard[group >> 6 & 63];
-    *p++ = kStandard[group & 63];
+    std::memcpy(p, kPairs[group >> 12].data(), 2);
+    std::memcpy(p + 2, kPairs[group & 4095].data(), 2);
   }
   if (left > 0) {
     const uint32_t group = uint32_t{in[0]} << 16 | (left == 2 ? uint32_t{in[1]} << 8 : 0);

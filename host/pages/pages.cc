@@ -75,10 +75,13 @@ void Pages::handle(const Request& request, Answer answer) {
   if (is_for_metrics_only(request.listener)) return answer(not_found());
   if (path == "/version") return answer(version_page(request.method, source_.versions()));
   if (path == "/config/local/log") return log_level_page(request, answer);
-  const bool is_variables = path == "/debug/vars";
-  if (!is_variables && path != "/ui/info.json") return answer(not_found());
+  const std::function<std::string()>* made = nullptr;
+  if (path == "/debug/vars") made = &source_.variables;
+  if (path == "/ui/info.json") made = &source_.info;
+  if (path == "/openapi.json") made = &source_.openapi;
+  if (made == nullptr) return answer(not_found());
   if (auto refusal = refuse_other_method(request.method, "GET")) return answer(*refusal);
-  Page page = json_page(is_variables ? source_.variables() : source_.info());
+  Page page = json_page((*made)());
   page.content_type += "; charset=utf-8";
   answer(std::move(page));
 }

@@ -1,5 +1,6 @@
 // "mortise.host.pages/1": what the server shows to browsers, probes and scrapers: /version,
-// /health, /livez, /readyz, /metrics, /debug/vars, /config/local/log, /ui/info.json.
+// /health, /livez, /readyz, /metrics, /debug/vars, /config/local/log, /ui/info.json,
+// /openapi.json.
 //
 // host/server makes one and offers its table to transports; the peer port answers with the same
 // functions. Threads: any; what must not block answers later, on another thread. Ownership: the
@@ -52,6 +53,7 @@ struct Source {
   std::function<void(std::function<void(const RpcStatus&)> done)> when_linearizable;
   std::function<std::string()> variables;  // JSON for /debug/vars.
   std::function<std::string()> info;       // JSON for /ui/info.json.
+  std::function<std::string()> openapi;    // JSON for /openapi.json.
   std::function<std::string()> log_level;
   // Anybody who reaches the port may ask. InvalidArgument: there is no such level.
   std::function<RpcStatus(std::string_view)> set_log_level;

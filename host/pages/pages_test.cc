@@ -25,6 +25,7 @@ class PagesTest : public testing::Test {
       }
     };
     source.variables = [] { return std::string("{\"cmdline\":[]}"); };
+    source.openapi = [] { return std::string("{\"openapi\":\"3.0.3\"}"); };
     source.info = [] { return std::string("{\"plugins\":[]}"); };
     source.log_level = [this] { return level_; };
     source.set_log_level = [this](std::string_view level) -> RpcStatus {
@@ -114,7 +115,8 @@ TEST_F(PagesTest, ListenersForMetricsShowHealthToo) {
   for (const char* target : {"/metrics", "/health", "/livez", "/readyz", "/readyz/non_learner"}) {
     EXPECT_EQ(get(target, "GET", "", listener).status, 200u) << target;
   }
-  for (const char* target : {"/version", "/debug/vars", "/config/local/log", "/ui/info.json"}) {
+  for (const char* target :
+       {"/version", "/debug/vars", "/config/local/log", "/ui/info.json", "/openapi.json"}) {
     EXPECT_EQ(get(target).status, 200u) << target;
     EXPECT_EQ(get(target, "GET", "", listener).status, 404u) << target;
   }
@@ -238,6 +240,7 @@ TEST_F(PagesTest, TheLogLevelCanBeReadAndSet) {
 
 TEST_F(PagesTest, VariablesAndInfoAreJson) {
   EXPECT_TRUE(nlohmann::json::parse(body("/debug/vars")).contains("cmdline"));
+  EXPECT_EQ(nlohmann::json::parse(body("/openapi.json"))["openapi"], "3.0.3");
   EXPECT_TRUE(nlohmann::json::parse(body("/ui/info.json")).contains("plugins"));
   EXPECT_EQ(get("/debug/vars").content_type, "application/json; charset=utf-8");
 }

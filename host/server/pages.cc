@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "host/json/openapi.h"
 #include "host/server/server.h"
 
 // jemalloc's, if the process allocates with it.
@@ -156,6 +157,10 @@ pages::Source Server::page_source() {
   };
   source.variables = [this] { return page_variables(); };
   source.info = [this] { return page_info(); };
+  source.openapi = [this] {
+    const mortise_host_rpc_v1* rpc = service_->table();
+    return json::openapi_document({rpc->methods, rpc->method_count}, config::kMortiseVersion);
+  };
   source.log_level = [this] { return std::string(level_name(log_->level())); };
   source.set_log_level = [this](std::string_view name) { return set_log_level(name); };
   source.log = [this](std::string_view level, std::string_view message, std::string_view path,
