@@ -191,18 +191,21 @@ void Nemesis::full_disk() {
   });
 }
 
-// Only while all others are well: a cluster survives the loss of a minority and no more.
+// Only while all others are well: a cluster survives the loss of a minority and no more. As in etcd
+// votes count by the membership that is applied, so a voter that was removed and is gone counts as
+// lost, too, until the others cannot forget its removal any more.
 void Nemesis::flip_bit() {
   Machine* at = operator_->newest();
   if (at == nullptr || !operator_->idle()) return;
-  const raft::ConfState& conf = at->process()->conf_state();
+  const raft::ConfState conf = at->process()->conf_state();
   if (conf.voters.size() < 3) return;
   for (const raft::NodeId id : conf.voters) {
     const auto found = machines_->find(id);
-    if (found == machines_->end() || found->second->damaged()) return;
+    if (found == machines_->end() || found->second->damaged() || !found->second->up()) return;
+    Process* process = found->second->process();
+    if (process->conf_state() != conf || !process->sync_store()) return;
   }
   Machine* machine = machines_->at(conf.voters[random_.below(conf.voters.size())]).get();
-  if (!machine->up()) return;
   machine->crash(random_.percent(50));
   if (machine->flip_bit()) operator_->replace(machine->id());
   start_later(machine);

@@ -56,6 +56,8 @@ class Process final : public replica::Surroundings {
 
   raft::BasicState basic() const { return replica_->basic(); }
   const raft::ConfState& conf_state() const { return replica_->conf_state(); }
+  // What is applied survives a loss of power from here on; false if the disk fails.
+  bool sync_store();
   const raft::MemoryLog& log() const { return replica_->log(); }
   const membership::Cluster& cluster() const { return *state_->cluster; }
   uint64_t applied() const { return state_->applier->applied_index(); }
@@ -156,6 +158,7 @@ class Process final : public replica::Surroundings {
   uint64_t next_token_ = 1;
   std::map<uint64_t, Read> reads_;           // By token, until their index is known.
   std::multimap<uint64_t, Read> confirmed_;  // By index, until that is applied.
+  uint64_t synced_ = 0;
   uint64_t released_ = 0;
 
   std::deque<std::pair<int64_t, bool>> compactions_;

@@ -224,14 +224,19 @@ void Process::revoke_expired() {
           {});
 }
 
-void Process::release_log() {
-  if (applied() < released_ + machine_->site().release_every) return;
+bool Process::sync_store() {
   auto synced = state_->store->sync();
   if (!synced.ok()) {
     fail(synced.status());
-    return;
+    return false;
   }
-  released_ = *synced;
+  synced_ = *synced;
+  return true;
+}
+
+void Process::release_log() {
+  if (applied() < released_ + machine_->site().release_every || !sync_store()) return;
+  released_ = synced_;
   writer_->release(released_);
 }
 

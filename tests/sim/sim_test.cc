@@ -31,6 +31,12 @@ TEST(Simulation, NobodyIsRemovedBeforeTheFirstEntriesAreApplied) {
   EXPECT_EQ(run(302101, 30 * kSecond).failure, "");
 }
 
+// One voter is removed, the log of another one is damaged, and a loss of power makes a third forget
+// that the first is not needed any more.
+TEST(Simulation, DamageWaitsUntilARemovalIsNotForgotten) {
+  EXPECT_EQ(run(401166, 30 * kSecond).failure, "");
+}
+
 // A simulation proves nothing about what it does not meet.
 TEST(Simulation, MeetsWhatItIsFor) {
   Report all;
