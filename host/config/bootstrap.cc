@@ -78,25 +78,39 @@ Status check_own_name(const Config& config, const Members& members) {
                  " in the initial cluster configuration");
 }
 
-Status check_duplicates(const Members& members) {
-  std::set<std::string> seen;
-  for (const auto& [name, urls] : members) {
-    for (const Url& url : urls) {
-      if (!seen.insert(url.text).second) {
-        return invalid("initial cluster " + members_text(members) + " has duplicate url");
-      }
-    }
-  }
-  return Status();
-}
-
 std::vector<InitialMember> as_list(Members members) {
   std::vector<InitialMember> list;
   for (auto& [name, urls] : members) list.push_back({name, std::move(urls)});
   return list;
 }
 
+Status check_duplicates(const Members& members) {
+  if (!has_duplicate_url(as_list(members))) return Status();
+  return invalid("initial cluster " + members_text(members) + " has duplicate url");
+}
+
 }  // namespace
+
+Result<std::vector<InitialMember>> initial_members(const std::string& initial_cluster) {
+  MORTISE_ASSIGN_OR_RETURN(Members members, parse_members(initial_cluster));
+  return as_list(std::move(members));
+}
+
+bool has_duplicate_url(const std::vector<InitialMember>& members) {
+  std::set<std::string> seen;
+  for (const InitialMember& member : members) {
+    for (const Url& url : member.urls) {
+      if (!seen.insert(url.text).second) return true;
+    }
+  }
+  return false;
+}
+
+std::string initial_cluster_text(const std::vector<InitialMember>& members) {
+  Members by_name;
+  for (const InitialMember& member : members) by_name[member.name] = member.urls;
+  return members_text(by_name);
+}
 
 Result<std::vector<InitialMember>> founding_members(const Config& config,
                                                     const ResolveHost& resolve) {

@@ -269,9 +269,25 @@ class Parser {
     config.initial_cluster = values_.text("initial-cluster");
     config.initial_cluster_state = values_.text("initial-cluster-state");
     config.initial_cluster_token = values_.text("initial-cluster-token");
+    fill_discovery();
     config.strict_reconfig_check = values_.flag("strict-reconfig-check");
     config.force_new_cluster = values_.flag("force-new-cluster");
     config.downgrade_check_time = values_.get<nanoseconds>("downgrade-check-time");
+  }
+
+  void fill_discovery() {
+    Discovery& discovery = outcome_.config.discovery;
+    discovery.token = values_.text("discovery-token");
+    discovery.endpoints = values_.get<StringList>("discovery-endpoints");
+    for (std::string& endpoint : discovery.endpoints) endpoint = std::string(trim(endpoint));
+    discovery.dial_timeout = values_.get<nanoseconds>("discovery-dial-timeout");
+    discovery.request_timeout = values_.get<nanoseconds>("discovery-request-timeout");
+    discovery.user = values_.text("discovery-user");
+    discovery.password = values_.text("discovery-password");
+    discovery.auth_token = values_.text("discovery-config.client.auth.token");
+    discovery.srv_domain = values_.text("discovery-srv");
+    discovery.srv_name = values_.text("discovery-srv-name");
+    discovery.dns_server = values_.text("discovery-dns-server");
   }
 
   void fill_logging() {

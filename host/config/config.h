@@ -34,6 +34,20 @@ struct PluginSpec {
   std::string options_json = "{}";  // A JSON object.
 };
 
+// Where a new cluster's members find each other instead of in --initial-cluster.
+struct Discovery {
+  std::string token;
+  std::vector<std::string> endpoints;  // Empty: no such service is asked.
+  std::chrono::nanoseconds dial_timeout{};
+  std::chrono::nanoseconds request_timeout{};
+  std::string user;
+  std::string password;
+  std::string auth_token;
+  std::string srv_domain;  // Empty: the DNS is not asked.
+  std::string srv_name;
+  std::string dns_server;  // Empty: the system's.
+};
+
 struct Config {
   // Member
   std::string name;
@@ -71,6 +85,7 @@ struct Config {
   std::string initial_cluster;  // name=url,...; see founding_members().
   std::string initial_cluster_state;
   std::string initial_cluster_token;
+  Discovery discovery;
   bool strict_reconfig_check = true;
   bool force_new_cluster = false;
   std::chrono::nanoseconds downgrade_check_time{};  // 0: downgrades are ended by request only.
@@ -159,6 +174,13 @@ struct InitialMember {
   std::string name;
   std::vector<Url> urls;
 };
+
+// What --initial-cluster means, by name.
+Result<std::vector<InitialMember>> initial_members(const std::string& initial_cluster);
+// Whether a URL is in there twice.
+bool has_duplicate_url(const std::vector<InitialMember>& members);
+// The other way round.
+std::string initial_cluster_text(const std::vector<InitialMember>& members);
 
 // The members of a new cluster, by name. What etcd checks before it makes one, and only then, since
 // a member that has data ignores these options: --initial-cluster is well-formed, has no URL twice,

@@ -29,6 +29,11 @@ void refuse_values(const Values& values, StringList& refused) {
         refuse(values, name, url.text, "TLS is not served in this version", refused);
     }
   }
+  for (const std::string& endpoint : values.get<StringList>("discovery-endpoints")) {
+    if (!trim(endpoint).starts_with("https://") && !trim(endpoint).starts_with("unixs:")) continue;
+    refuse(values, "discovery-endpoints", endpoint, "discovery speaks no TLS in this version",
+           refused);
+  }
   const auto gates = effective_feature_gates(values.get<GateMap>("feature-gates"));
   for (const std::string& gate : unsupported_feature_gates(gates)) {
     refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",

@@ -91,7 +91,8 @@ void HttpClient::call(HttpCall call, Done done) {
   inner.target = std::move(call.path);
   inner.headers = std::move(call.headers);
   inner.body = std::move(call.body);
-  inner.dial_limit = inner.time_limit = call.time_limit;
+  inner.time_limit = call.time_limit;
+  inner.dial_limit = call.dial_limit.count() == 0 ? call.time_limit : call.dial_limit;
   inner.body_bytes_max = call.body_bytes_max;
   impl_->loop.post(
       [impl = impl_.get(), inner = std::move(inner), done = std::move(done)]() mutable {

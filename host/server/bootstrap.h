@@ -23,6 +23,11 @@ struct Beginning {
   std::vector<membership::Member> remotes;   // The other members of the cluster that it joins.
 };
 
+// `config` with --initial-cluster and its token as the DNS or a discovery service says, if one is to
+// be asked. The main thread only; may wait forever, and signals end the process meanwhile.
+Result<config::Config> discovered(const config::Config& config, const config::ResolveHost& resolve,
+                                  Log* log);
+
 // The members of the new cluster that `config` describes, and which of them this one is.
 Result<Beginning> found_cluster(const config::Config& config, const config::ResolveHost& resolve);
 

@@ -1,30 +1,10 @@
 // What a member has to do with the others: messages, connections, and what it tells them over HTTP.
 #include <algorithm>
 
+#include "host/server/peer_log.h"
 #include "host/server/server.h"
 
 namespace mortise::server {
-namespace {
-
-Level level_of(peer::LogLevel level) { return static_cast<Level>(level); }
-
-Fields fields_of(const peer::LogFields& fields) {
-  Fields out;
-  for (const peer::LogField& field : fields) {
-    std::visit(
-        [&](const auto& value) {
-          if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::chrono::nanoseconds>) {
-            out.emplace_back(field.name, duration_text(value));
-          } else {
-            out.emplace_back(field.name, value);
-          }
-        },
-        field.value);
-  }
-  return out;
-}
-
-}  // namespace
 
 peer::Hooks Server::peer_hooks() {
   peer::Hooks hooks;
@@ -39,10 +19,7 @@ peer::Hooks Server::peer_hooks() {
   hooks.handle = [this](const peer::HttpRequest& request, peer::Hooks::Respond respond) {
     peer_http_.handle(request, std::move(respond));
   };
-  hooks.log = [this](peer::LogLevel level, std::string_view message, const peer::LogFields& fields,
-                     std::source_location where) {
-    log_->write(level_of(level), message, fields_of(fields), where);
-  };
+  hooks.log = peer_log_hook(log_);
   return hooks;
 }
 

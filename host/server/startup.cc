@@ -157,6 +157,10 @@ Result<Beginning> Server::find_beginning() {
     return corruption("the store in " + data_dir_->store_path() + " and the log in " +
                       data_dir_->wal_path() + " belong to different members");
   }
+  if (!config_.discovery.endpoints.empty()) {
+    log_->warn("discovery token is ignored since cluster already initialized; valid logs are found",
+               {{"wal-dir", data_dir_->wal_path()}});
+  }
   Beginning beginning;
   beginning.cluster_id = log->cluster_id;
   beginning.member_id = log->member_id;
@@ -164,10 +168,11 @@ Result<Beginning> Server::find_beginning() {
 }
 
 Result<Beginning> Server::bootstrap() {
-  if (config_.initial_cluster_state == "existing") {
-    return join_cluster(config_, resolver(), inquiry_.get(), request_timeout(config_), log_);
+  MORTISE_ASSIGN_OR_RETURN(const auto config, discovered(config_, resolver(), log_));
+  if (config.initial_cluster_state == "existing") {
+    return join_cluster(config, resolver(), inquiry_.get(), request_timeout(config), log_);
   }
-  MORTISE_ASSIGN_OR_RETURN(auto beginning, found_cluster(config_, resolver()));
+  MORTISE_ASSIGN_OR_RETURN(auto beginning, found_cluster(config, resolver()));
   MORTISE_RETURN_IF_ERROR(check_not_bootstrapped(beginning, inquiry_.get()));
   return beginning;
 }
@@ -197,7 +202,9 @@ Status Server::open_log() {
 // and with whom it founds the cluster.
 std::vector<membership::Member> Server::founders(const Beginning& beginning) {
   if (beginning.is_new) return beginning.founders;
-  auto again = found_cluster(config_, resolver());
+  auto config = discovered(config_, resolver(), log_);
+  if (!config.ok()) return {};
+  auto again = found_cluster(*config, resolver());
   bool same = again.ok() && again->cluster_id == beginning.cluster_id &&
               again->member_id == beginning.member_id;
   return same ? again->founders : std::vector<membership::Member>();

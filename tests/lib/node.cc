@@ -59,8 +59,8 @@ std::vector<std::string> Node::argv() const {
                                   "--listen-client-urls=" + client_url_,
                                   "--advertise-client-urls=" + client_url_,
                                   "--listen-peer-urls=" + peer_url_,
-                                  "--initial-advertise-peer-urls=" + advertised,
-                                  "--initial-cluster=" + members};
+                                  "--initial-advertise-peer-urls=" + advertised};
+  if (!options_.discovers) out.push_back("--initial-cluster=" + members);
   if (options_.joins) out.push_back("--initial-cluster-state=existing");
   if (!target_.is_etcd()) out.push_back("--backend=" + target_.backend);
   out.insert(out.end(), options_.flags.begin(), options_.flags.end());

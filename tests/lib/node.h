@@ -40,7 +40,8 @@ struct NodeOptions {
   // Of a member of several (cluster.h); empty: alone, and where it listens.
   std::string advertised_peer_url;
   std::string initial_cluster;
-  bool joins = false;  // A cluster that is there.
+  bool joins = false;      // A cluster that is there.
+  bool discovers = false;  // Who the members are: flags say how.
   std::string user;
   bool in_memory = false;
 };
