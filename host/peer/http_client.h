@@ -23,7 +23,7 @@ struct HttpCall {
   std::string path = "/";  // With the query, if there is one.
   std::string method = "GET";
   HttpHeaders headers;
-  std::string body;  // Sent with any method if not empty.
+  std::string body;                         // Sent with any method if not empty.
   std::chrono::milliseconds dial_limit{0};  // 0: as long as the call may take.
   std::chrono::milliseconds time_limit{5000};
   uint64_t body_bytes_max = uint64_t{1} << 20;

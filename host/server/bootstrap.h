@@ -23,8 +23,8 @@ struct Beginning {
   std::vector<membership::Member> remotes;   // The other members of the cluster that it joins.
 };
 
-// `config` with --initial-cluster and its token as the DNS or a discovery service says, if one is to
-// be asked. The main thread only; may wait forever, and signals end the process meanwhile.
+// `config` with --initial-cluster and its token as the DNS or a discovery service says, if one is
+// to be asked. The main thread only; may wait forever, and signals end the process meanwhile.
 Result<config::Config> discovered(const config::Config& config, const config::ResolveHost& resolve,
                                   Log* log);
 
