@@ -77,7 +77,7 @@ void Sorter::break_patterns(int a, int b) {
   if (length < 8) return;
   auto random = static_cast<uint64_t>(length);
   const uint64_t modulus = uint64_t{1} << std::bit_width(static_cast<unsigned>(length));
-  const int middle = a + (length / 4) * 2 - 1;
+  const int middle = a + (length / 4) * 2;
   for (int i = 0; i < 3; ++i) {
     random ^= random << 13;
     random ^= random >> 7;
