@@ -1,5 +1,6 @@
 // Alarms, what members publish, cluster version, downgrades.
 #include "host/apply/applier.h"
+#include "host/membership/versions.h"
 
 namespace mortise::apply {
 namespace {
@@ -65,12 +66,14 @@ Status Applier::apply_cluster_version(std::string_view request) {
     if (f.is_bytes(1)) version = f.bytes;
   }
   if (reader.failed()) return unreadable("cluster version");
-  std::string before = cluster_->version();
+  const std::string before = membership::shown_version(cluster_->version());
+  const std::string after = membership::shown_version(version);
   if (before.empty()) {
-    hooks_.log("info", "set initial cluster version", log_fields({{"cluster-version", version}}));
+    hooks_.log("info", "set initial cluster version", log_fields({{"cluster-version", after}}));
   } else {
-    hooks_.log("info", "updated cluster version", log_fields({{"from", before}, {"to", version}}));
+    hooks_.log("info", "updated cluster version", log_fields({{"from", before}, {"to", after}}));
   }
+  hooks_.log("info", "enabled capabilities for version", log_fields({{"cluster-version", after}}));
   cluster_->set_version(version);
   writer_.put_row(store::kMeta, membership::kClusterVersionKey, version);
   return Status();

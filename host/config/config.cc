@@ -105,6 +105,7 @@ class Parser {
     }
     if (status.ok()) status = validate_as_etcd(values_, outcome_.logs);
     warn_deprecated();
+    warn_without_effect(values_, outcome_.logs);
     if (status.ok()) status = refuse_not_yet(values_);
     if (!status.ok()) return fail(status);
     log_arguments();
@@ -303,11 +304,11 @@ class Parser {
     if (config.log_level == "warning") config.log_level = "warn";
     config.log_format = values.text("log-format").empty() ? "json" : values.text("log-format");
     config.log_outputs = values.get<StringList>("log-outputs");
-    // An output that this version refuses cannot carry the refusal.
-    const auto journal =
-        std::find(config.log_outputs.begin(), config.log_outputs.end(), "systemd/journal");
-    if (config.log_outputs.empty() || journal != config.log_outputs.end())
-      config.log_outputs = {"default"};
+    if (config.log_outputs.empty()) config.log_outputs = {"default"};
+    if (values.flag("enable-log-rotation")) {
+      auto rotation = parse_log_rotation(values.text("log-rotation-config-json"));
+      if (rotation.ok()) config.log_rotation = *rotation;
+    }
     config.warning_apply_duration = values_.get<nanoseconds>("warning-apply-duration");
     config.warning_unary_request_duration =
         values_.get<nanoseconds>("warning-unary-request-duration");
@@ -344,6 +345,11 @@ class Parser {
     config.feature_gates = effective_feature_gates(values_.get<GateMap>("feature-gates"));
     config.enable_grpc_gateway = values_.flag("enable-grpc-gateway");
     config.unsafe_no_fsync = values_.flag("unsafe-no-fsync");
+    config.memory_mlock = values_.flag("memory-mlock");
+    constexpr uint64_t kMegabyte = 1024 * 1024;
+    const uint64_t megabytes = values_.get<uint64_t>("bootstrap-defrag-threshold-megabytes");
+    config.bootstrap_defrag_threshold_bytes =
+        std::min(megabytes, UINT64_MAX / kMegabyte) * kMegabyte;
     config.auto_compaction_mode = values_.text("auto-compaction-mode");
     auto retention =
         parse_retention(config.auto_compaction_mode, values_.text("auto-compaction-retention"));

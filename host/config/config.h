@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -46,6 +47,15 @@ struct Discovery {
   std::string srv_domain;  // Empty: the DNS is not asked.
   std::string srv_name;
   std::string dns_server;  // Empty: the system's.
+};
+
+// What --log-rotation-config-json says.
+struct LogRotation {
+  uint64_t max_megabytes = 100;
+  uint64_t max_days = 0;     // 0: any age.
+  uint64_t max_backups = 0;  // 0: any number.
+  bool local_time = false;
+  bool compress = false;
 };
 
 struct Config {
@@ -92,9 +102,11 @@ struct Config {
 
   // Logging
   std::string logger;
-  std::string log_level;                 // debug, info, warn, error, dpanic, panic or fatal
-  std::string log_format;                // json or console
-  std::vector<std::string> log_outputs;  // "default" alone, or "stderr", "stdout" and file paths.
+  std::string log_level;   // debug, info, warn, error, dpanic, panic or fatal
+  std::string log_format;  // json or console
+  // "default" or "systemd/journal" alone, or "stderr", "stdout" and file paths.
+  std::vector<std::string> log_outputs;
+  std::optional<LogRotation> log_rotation;  // Of the one file among them.
   std::chrono::nanoseconds warning_apply_duration{};
   std::chrono::nanoseconds warning_unary_request_duration{};
 
@@ -109,6 +121,8 @@ struct Config {
   std::map<std::string, bool> feature_gates;  // Every gate with its value.
   bool enable_grpc_gateway = true;
   bool unsafe_no_fsync = false;
+  bool memory_mlock = false;
+  uint64_t bootstrap_defrag_threshold_bytes = 0;  // 0: nothing is defragmented at start.
 
   std::string auto_compaction_mode;  // periodic or revision
   // History to keep: nanoseconds or revisions, as the mode says. 0: nothing is compacted by itself.

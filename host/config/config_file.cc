@@ -165,9 +165,32 @@ class FileReader {
     return YAML::Node(YAML::NodeType::Undefined);
   }
 
-  void warn_unknown(const std::string& path) {
-    parse_.logs.push_back(
-        {"warn", "unknown key in the configuration file; it is ignored", {{"key", path}}});
+  // A key with a spelling mistake would leave its option at the default, so it stops the start.
+  static Status unknown(const std::string& path, const YAML::Node& key) {
+    std::string hint;
+    constexpr std::string_view kOldPrefix = "experimental-";
+    if (path.starts_with(kOldPrefix)) {
+      const std::string now = path.substr(kOldPrefix.size());
+      hint = find_option_by_yaml(now) >= 0 ? "; its name is " + quote(now) + " now"
+                                           : "; etcd 3.7 has no experimental keys";
+    }
+    return invalid("configuration file, line " + std::to_string(key.Mark().line + 1) +
+                   ": unknown key " + quote(path) + hint);
+  }
+
+  // Files that were written for older versions of etcd have them, its own example among these.
+  bool is_of_the_past(const std::string& path) {
+    for (const std::string_view past :
+         {"debug", "discovery", "discovery-fallback", "discovery-proxy", "enable-v2",
+          "log-package-levels", "proxy", "proxy-dial-timeout", "proxy-failure-wait",
+          "proxy-read-timeout", "proxy-refresh-interval", "proxy-write-timeout"}) {
+      if (path != past) continue;
+      parse_.logs.push_back({"warn",
+                             "a key of etcd's past in the configuration file; it is ignored",
+                             {{"key", path}}});
+      return true;
+    }
+    return false;
   }
 
   // Keys are matched as etcd's JSON decoder does: exactly, else without regard to case.
@@ -183,7 +206,7 @@ class FileReader {
       if (index >= 0) {
         MORTISE_RETURN_IF_ERROR(set(index, path, entry.second));
       } else if (!is_section(path)) {
-        warn_unknown(given);
+        if (!is_of_the_past(given)) return unknown(given, entry.first);
       } else if (entry.second.IsMap()) {
         MORTISE_RETURN_IF_ERROR(read_map(path + ".", entry.second));
       } else if (!entry.second.IsNull() || path == "peer-transport-security") {
@@ -256,7 +279,7 @@ class FileReader {
         } else if (key == "options") {
           MORTISE_ASSIGN_OR_RETURN(spec.options_json, options_of(inner, entry.second));
         } else {
-          warn_unknown(inner);
+          return unknown(inner, entry.first);
         }
       }
     }
@@ -309,7 +332,7 @@ class FileReader {
       const std::string key = entry.first.IsScalar() ? entry.first.Scalar() : "";
       if (key != "backend" && key != "watch" && key != "auth" && key != "transports" &&
           key != "dir") {
-        warn_unknown("plugins." + key);
+        return unknown("plugins." + key, entry.first);
       } else if (!entry.second.IsNull()) {
         MORTISE_RETURN_IF_ERROR(read_plugin(key, entry.second));
       }

@@ -18,17 +18,18 @@ struct Gate {
 
 // CompactHashCheck and InitialCorruptCheck, which compare members with each other, are on here and
 // off in etcd. TxnModeWriteWithSharedBuffer chooses between two ways to one result, so both values
-// hold. A checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in
-// etcd from 3.6 on.
+// hold; a defragmentation holds up no call, so StopGRPCServiceOnDefrag has nobody to send away. A
+// checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in etcd
+// from 3.6 on.
 constexpr Gate kGates[] = {
     {"CompactHashCheck", true, Stage::kAlpha, true},
     {"FastLeaseKeepAlive", true, Stage::kBeta, true},
     {"InitialCorruptCheck", true, Stage::kAlpha, true},
     {"LeaseCheckpoint", false, Stage::kAlpha, true},
     {"LeaseCheckpointPersist", false, Stage::kAlpha, true},
-    {"PriorityRequest", false, Stage::kAlpha, false},
+    {"PriorityRequest", false, Stage::kAlpha, true},
     {"SetMemberLocalAddr", false, Stage::kAlpha, false},
-    {"StopGRPCServiceOnDefrag", false, Stage::kAlpha, false},
+    {"StopGRPCServiceOnDefrag", false, Stage::kAlpha, true},
     {"TxnModeWriteWithSharedBuffer", true, Stage::kBeta, true},
 };
 constexpr std::string_view kAllAlpha = "AllAlpha";

@@ -26,6 +26,7 @@ std::string support_text(const Option& option) {
     case Support::kEffective: return "";
     case Support::kPartly: return std::string(option.note);
     case Support::kNotYet: return "not yet: " + std::string(option.note);
+    case Support::kNoEffect: return "no effect: " + std::string(option.note);
   }
   return "";
 }

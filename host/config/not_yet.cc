@@ -39,18 +39,6 @@ void refuse_values(const Values& values, StringList& refused) {
     refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",
            refused);
   }
-  for (const auto* name : {"raft-read-timeout", "raft-write-timeout"}) {
-    const auto timeout = values.get<std::chrono::nanoseconds>(name);
-    if (timeout > std::chrono::seconds(5)) {
-      refuse(values, name, format_duration(timeout),
-             "connections between members wait 5s in this version", refused);
-    }
-  }
-  const auto& outputs = values.get<StringList>("log-outputs");
-  if (std::find(outputs.begin(), outputs.end(), "systemd/journal") != outputs.end()) {
-    refuse(values, "log-outputs", "systemd/journal",
-           "the journal is not written to in this version", refused);
-  }
 }
 
 // Values that mean the default, written in another way.
@@ -61,6 +49,19 @@ bool means_default(const Option& option, const Data& data) {
 }
 
 }  // namespace
+
+void warn_without_effect(const Values& values, std::vector<LogLine>& logs) {
+  const auto table = options();
+  for (size_t i = 0; i < table.size(); ++i) {
+    const int index = static_cast<int>(i);
+    if (table[i].support != Support::kNoEffect || values.is_default(index)) continue;
+    if (means_default(table[i], values.data(index))) continue;
+    logs.push_back(
+        {"warn",
+         "an option has no effect in this server",
+         {{"option", shown_name(values, index)}, {"reason", std::string(table[i].note)}}});
+  }
+}
 
 Status refuse_not_yet(const Values& values) {
   StringList refused;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cctype>
 #include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "host/config/feature_gates.h"
 #include "host/config/go_syntax.h"
@@ -25,10 +24,7 @@ Status validate_log_rotation(const Values& values, const StringList& outputs) {
     return invalid(
         "--log-outputs requires a single file path when --log-rotate-config-json is defined");
   }
-  if (!nlohmann::json::accept(values.text("log-rotation-config-json"))) {
-    return invalid("improperly formatted log rotation config");
-  }
-  return {};
+  return parse_log_rotation(values.text("log-rotation-config-json")).status();
 }
 
 bool is_log_level(std::string level) {
@@ -262,6 +258,9 @@ Status validate_logging(const Values& values) {
   };
   if (outputs.size() > 1 && has("default")) {
     return invalid("multi logoutput for \"default\" is not supported yet");
+  }
+  if (outputs.size() > 1 && has("systemd/journal")) {
+    return invalid("--log-outputs: systemd/journal cannot be combined with other outputs");
   }
   if (has("")) return invalid("--log-outputs must not contain an empty output");
   MORTISE_RETURN_IF_ERROR(validate_log_rotation(values, outputs));

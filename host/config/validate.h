@@ -24,6 +24,11 @@ Status validate_as_etcd(const Values& values, std::vector<LogLine>& logs);
 // else is a duration, whose nanoseconds count revisions if revisions are what is counted.
 Result<int64_t> parse_retention(std::string_view mode, std::string_view text);
 
+Result<LogRotation> parse_log_rotation(std::string_view text);
+
+// A line for each option that asks for what this server does not have and does not need.
+void warn_without_effect(const Values& values, std::vector<LogLine>& logs);
+
 // kInvalid if any option asks for what has no effect in this version; names all of them.
 Status refuse_not_yet(const Values& values);
 

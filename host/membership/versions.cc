@@ -47,6 +47,11 @@ std::optional<Version> parse_version(std::string_view text) {
   return version;
 }
 
+std::string shown_version(const std::string& text) {
+  const auto version = parse_version(text);
+  return version ? version->short_text() : text;
+}
+
 std::optional<Version> next_cluster_version(std::optional<Version> cluster,
                                             std::optional<Version> downgrade_target,
                                             const std::vector<std::optional<Version>>& servers) {

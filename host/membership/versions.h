@@ -25,6 +25,8 @@ constexpr Version kOldestVersion{3, 0};
 
 // "3.6", "3.6.1", "3.6.1-rc.0"; nothing if it is none.
 std::optional<Version> parse_version(std::string_view text);
+// "3.7" for "3.7.0", as logs show a cluster's version; what is no version stays as it is.
+std::string shown_version(const std::string& text);
 
 // What the leader makes the cluster's version; nothing if it stays. `servers` has an entry for each
 // member, without a value if that one could not be asked. While a member is not known, a new

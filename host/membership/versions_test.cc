@@ -19,6 +19,12 @@ TEST(Versions, Parse) {
   EXPECT_EQ(k36.text(), "3.6.0");
 }
 
+TEST(Version, IsShownWithoutItsPatch) {
+  EXPECT_EQ(shown_version("3.7.0"), "3.7");
+  EXPECT_EQ(shown_version("not_decided"), "not_decided");
+  EXPECT_EQ(shown_version(""), "");
+}
+
 TEST(Versions, ANewClusterBeginsWithTheOldestUntilAllAreKnown) {
   EXPECT_EQ(next_cluster_version({}, {}, {k37, {}, k37}), kOldestVersion);
   EXPECT_EQ(next_cluster_version({}, {}, {k37, k36}), k36);

@@ -19,11 +19,9 @@ namespace mortise::peer {
 
 using std::chrono::milliseconds;
 
-// A connection on which neither side gets anything through for so long is given up.
-inline constexpr milliseconds kReadLimit{5000};
-inline constexpr milliseconds kWriteLimit{5000};
-// Stream writers say that they are there as often.
-inline constexpr milliseconds kLinkHeartbeatInterval = kReadLimit / 3;
+// Stream writers say that they are there as often, for readers that wait no longer than the least
+// read limit there is, 5 s.
+inline constexpr milliseconds kLinkHeartbeatInterval{5000 / 3};
 
 template <size_t kBounds>
 void observe(double seconds, double first_bound, Histogram<kBounds>* histogram) {

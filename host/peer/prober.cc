@@ -90,7 +90,7 @@ void Prober::probe() {
   call.method = "GET";
   call.target = "/raft/probing";
   call.dial_limit = context_->options.dial_limit;
-  call.time_limit = kReadLimit;
+  call.time_limit = context_->options.read_limit;
   caller_->call(std::move(call), [self = shared_from_this(),
                                   asked = Clock::now()](const Result<HttpResponse>& result) {
     if (self->stopped_) return;

@@ -327,7 +327,7 @@ void ServerSession::refuse(HttpResponse response) {
 
 void ServerSession::write(std::string bytes, std::function<void()> then) {
   out_ = std::move(bytes);
-  connection_->async_write(asio::buffer(out_), kWriteLimit,
+  connection_->async_write(asio::buffer(out_), context_->options.write_limit,
                            [self = shared_from_this(), c = connection_, then = std::move(then)](
                                const ErrorCode& error, size_t) {
                              if (c != self->connection_) return;

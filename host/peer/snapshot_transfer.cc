@@ -58,7 +58,7 @@ class Sender {
     Status written = write();
     if (!written.ok() && written.code() != StatusCode::kIo) return written;
     // One who refuses says why, perhaps before it has taken the file.
-    auto answer = read_answer(written.ok() ? kSnapshotAnswerLimit : kReadLimit);
+    auto answer = read_answer(written.ok() ? kSnapshotAnswerLimit : context_->options.read_limit);
     if (!answer.ok()) return written.ok() ? answer.status() : written;
     return check_post_answer(context_, s_.message.to, answer.value());
   }
@@ -327,8 +327,8 @@ void send_snapshot(OutgoingSnapshot snapshot) {
 void receive_snapshot(IncomingSnapshot snapshot) {
   HttpResponse response = Receiver(&snapshot).run();
   response.headers.emplace_back("X-Etcd-Cluster-ID", snapshot.context->cluster_text);
-  Status written =
-      snapshot.connection->write_all(response_bytes(response, false, true), kWriteLimit);
+  Status written = snapshot.connection->write_all(response_bytes(response, false, true),
+                                                  snapshot.context->options.write_limit);
   if (written.ok()) drain(snapshot.connection.get());
   snapshot.connection->abort();
 }

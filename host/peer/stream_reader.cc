@@ -74,7 +74,7 @@ void StreamReader::send_request(ConnectionRef connection) {
   request_ = request_bytes("GET", "/raft/stream/" + std::string(kind) + context_->local_text,
                            host_header(url_), headers, "");
   connection_->async_write(
-      asio::buffer(request_), kWriteLimit,
+      asio::buffer(request_), context_->options.write_limit,
       [self = shared_from_this(), c = connection_](const ErrorCode& error, size_t) {
         if (c != self->connection_) return;
         if (error) return self->fail_dial(Status(StatusCode::kIo, c->error_text(error)));
@@ -84,7 +84,7 @@ void StreamReader::send_request(ConnectionRef connection) {
 }
 
 void StreamReader::read() {
-  connection_->read_within(kReadLimit);
+  connection_->read_within(context_->options.read_limit);
   connection_->async_read_some(
       parser_->room(), [self = shared_from_this(), c = connection_, parser = parser_](
                            const ErrorCode& error, size_t size) {

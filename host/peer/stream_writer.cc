@@ -100,7 +100,7 @@ void StreamWriter::start_write() {
   buffers_.clear();
   for (auto piece : pieces_) buffers_.emplace_back(piece.data(), piece.size());
   writing_ = true;
-  connection_->async_write(buffers_, kWriteLimit,
+  connection_->async_write(buffers_, context_->options.write_limit,
                            [self = shared_from_this(), c = connection_, batch = batch_](
                                const ErrorCode& error, size_t size) {
                              if (c != self->connection_) return;

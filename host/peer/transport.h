@@ -55,6 +55,9 @@ struct Options {
   std::string min_cluster_version = "3.0.0";
   // For name, connection and the first answer; etcd's is one second and the election timeout.
   std::chrono::milliseconds dial_limit{2000};
+  // A connection on which nothing comes, or nothing is taken, for so long is given up.
+  std::chrono::milliseconds read_limit{5000};
+  std::chrono::milliseconds write_limit{5000};
 };
 
 struct Hooks {

@@ -8,6 +8,8 @@ namespace {
 
 // How far the apply loop may be behind before proposals are refused, as in etcd.
 constexpr uint64_t kUnappliedEntriesMax = 5000;
+// With the feature gate PriorityRequest: for the ends of leases.
+constexpr uint64_t kUnappliedEntriesUrgentMax = 2 * kUnappliedEntriesMax;
 
 void fail_with(std::unique_ptr<apply::Waiter> waiter, const RpcStatus& status) {
   if (waiter == nullptr) return;
@@ -24,7 +26,10 @@ std::chrono::milliseconds request_timeout(const config::Config& config) {
 
 void Server::propose(uint32_t field, std::string_view request,
                      std::unique_ptr<apply::Waiter> waiter) {
-  if (raft_->committed() > applied_index() + kUnappliedEntriesMax) {
+  const bool urgent =
+      field == wire::kRaftLeaseRevoke && config_.feature_gates.at("PriorityRequest");
+  if (raft_->committed() >
+      applied_index() + (urgent ? kUnappliedEntriesUrgentMax : kUnappliedEntriesMax)) {
     return fail_with(std::move(waiter), rpc_errors::kTooManyRequests);
   }
   uint64_t id = next_request_id();
@@ -101,10 +106,8 @@ void Server::make_read_rounds() {
 
 void Server::role_changed(const raft::SoftState& state, uint64_t term) {
   bool leads = state.role == raft::Role::kLeader;
-  log_->info(leads ? "raft: became leader" : "raft: role changed",
-             {{"role", raft::to_string(state.role)},
-              {"term", term},
-              {"leader", membership::hex_id(state.leader)}});
+  log_role(shown_state_, state, term);
+  shown_state_ = state;
   if (leads) {
     version_monitor_->poke();
     lessor_->promote(config_.election_timeout);

@@ -1,5 +1,6 @@
 #include "host/server/log.h"
 
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -14,49 +15,59 @@
 namespace mortise::server {
 namespace {
 
-Level parse_level(std::string_view name) {
-  if (name == "debug") return Level::kDebug;
-  if (name == "warn") return Level::kWarn;
-  if (name == "error") return Level::kError;
-  if (name == "dpanic" || name == "panic") return Level::kPanic;
-  if (name == "fatal") return Level::kFatal;
-  return Level::kInfo;
+// The size of the character that begins the text; 0 if that is no valid UTF-8.
+size_t utf8_size(std::string_view text) {
+  const auto at = [&](size_t i) -> unsigned {
+    return i < text.size() ? static_cast<unsigned char>(text[i]) : 0;
+  };
+  const auto within = [&](size_t i, unsigned least, unsigned most) {
+    return at(i) >= least && at(i) <= most;
+  };
+  const unsigned first = at(0);
+  if (first >= 0xc2 && first <= 0xdf) return within(1, 0x80, 0xbf) ? 2 : 0;
+  if (first >= 0xe0 && first <= 0xef) {  // Neither overlong forms nor halves of a surrogate pair.
+    const unsigned least = first == 0xe0 ? 0xa0 : 0x80;
+    const unsigned most = first == 0xed ? 0x9f : 0xbf;
+    return within(1, least, most) && within(2, 0x80, 0xbf) ? 3 : 0;
+  }
+  if (first < 0xf0 || first > 0xf4) return 0;
+  const unsigned least = first == 0xf0 ? 0x90 : 0x80;
+  const unsigned most = first == 0xf4 ? 0x8f : 0xbf;
+  return within(1, least, most) && within(2, 0x80, 0xbf) && within(3, 0x80, 0xbf) ? 4 : 0;
+}
+
+void append_ascii(std::string* out, char c) {
+  switch (c) {
+    case '"': *out += "\\\""; return;
+    case '\\': *out += "\\\\"; return;
+    case '\n': *out += "\\n"; return;
+    case '\r': *out += "\\r"; return;
+    case '\t': *out += "\\t"; return;
+    default: break;
+  }
+  if (static_cast<unsigned char>(c) >= 0x20) {
+    out->push_back(c);
+    return;
+  }
+  char escaped[8];
+  std::snprintf(escaped, sizeof escaped, "\\u%04x", static_cast<unsigned>(c));
+  *out += escaped;
 }
 
 // Text becomes valid UTF-8: other bytes are replaced, as Go's JSON encoder does.
 void append_json_text(std::string* out, std::string_view text) {
   out->push_back('"');
-  for (size_t i = 0; i < text.size();) {
-    auto c = static_cast<unsigned char>(text[i]);
-    if (c < 0x80) {
-      switch (c) {
-        case '"': *out += "\\\""; break;
-        case '\\': *out += "\\\\"; break;
-        case '\n': *out += "\\n"; break;
-        case '\r': *out += "\\r"; break;
-        case '\t': *out += "\\t"; break;
-        default:
-          if (c < 0x20 || c == 0x7f) {
-            char escaped[8];
-            std::snprintf(escaped, sizeof escaped, "\\u%04x", c);
-            *out += escaped;
-          } else {
-            out->push_back(static_cast<char>(c));
-          }
-      }
-      ++i;
-      continue;
-    }
-    size_t size = c >= 0xf0 && c < 0xf5 ? 4 : c >= 0xe0 ? 3 : c >= 0xc2 ? 2 : 0;
-    bool valid = size != 0 && c < 0xf5 && i + size <= text.size();
-    for (size_t k = 1; valid && k < size; ++k) valid = (text[i + k] & 0xc0) == 0x80;
-    if (valid) {
-      out->append(text.substr(i, size));
-      i += size;
+  while (!text.empty()) {
+    size_t size = 1;
+    if (static_cast<unsigned char>(text[0]) < 0x80) {
+      append_ascii(out, text[0]);
+    } else if (size = utf8_size(text); size > 0) {
+      out->append(text.substr(0, size));
     } else {
       *out += "\\ufffd";
-      ++i;
+      size = 1;
     }
+    text.remove_prefix(size);
   }
   out->push_back('"');
 }
@@ -106,10 +117,11 @@ std::string timestamp() {
 }
 
 std::string console_line(Level level, std::string_view ts, std::string_view caller,
-                         std::string_view message, const Fields& fields) {
+                         std::string_view message, const Fields& fields, std::string_view logger) {
   std::string out(ts);
-  ((((out += '\t') += level_name(level)) += '\t') += caller) += '\t';
-  out += message;
+  (((out += '\t') += level_name(level)) += '\t');
+  if (!logger.empty()) (out += logger) += '\t';
+  ((out += caller) += '\t') += message;
   if (fields.empty()) return out;
   out += "\t{";
   append_fields(&out, fields, false);
@@ -126,6 +138,65 @@ std::string caller_text(const std::source_location& where) {
   }
   return std::string(path) + ":" + std::to_string(where.line());
 }
+
+spdlog::level::level_enum spdlog_level(Level level) {
+  switch (level) {
+    case Level::kDebug: return spdlog::level::debug;
+    case Level::kInfo: return spdlog::level::info;
+    case Level::kWarn: return spdlog::level::warn;
+    case Level::kError: return spdlog::level::err;
+    case Level::kPanic:
+    case Level::kFatal: return spdlog::level::critical;
+  }
+  return spdlog::level::info;
+}
+
+// syslog's numbers.
+const char* journal_priority(spdlog::level::level_enum level) {
+  switch (level) {
+    case spdlog::level::debug: return "7";
+    case spdlog::level::warn: return "4";
+    case spdlog::level::err: return "3";
+    case spdlog::level::critical: return "2";
+    default: return "6";
+  }
+}
+
+// A line of the journal, with the fields that etcd gives it; on stderr if there is no journal any
+// more.
+class JournalSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit JournalSink(std::unique_ptr<Journal> journal) : journal_(std::move(journal)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& entry) override {
+    const std::string_view line(entry.payload.data(), entry.payload.size());
+    const std::string_view caller(entry.logger_name.data(), entry.logger_name.size());
+    const Status sent = journal_->send({{"MESSAGE", line},
+                                        {"PRIORITY", journal_priority(entry.level)},
+                                        {"PACKAGE", caller.substr(0, caller.find('/'))},
+                                        {"SYSLOG_IDENTIFIER", program_invocation_short_name}});
+    if (!sent.ok()) std::fprintf(stderr, "%.*s\n", static_cast<int>(line.size()), line.data());
+  }
+  void flush_() override {}
+
+  const std::unique_ptr<Journal> journal_;
+};
+
+class RotatingSink : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit RotatingSink(std::unique_ptr<RotatingFile> file) : file_(std::move(file)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& entry) override {
+    line_.assign(entry.payload.data(), entry.payload.size());
+    file_->write(line_ += '\n');
+  }
+  void flush_() override {}
+
+  const std::unique_ptr<RotatingFile> file_;
+  std::string line_;
+};
 
 }  // namespace
 
@@ -145,6 +216,7 @@ Level level_named(std::string_view name) {
   if (name == "debug") return Level::kDebug;
   if (name == "warn") return Level::kWarn;
   if (name == "error") return Level::kError;
+  if (name == "dpanic" || name == "panic") return Level::kPanic;
   return name == "fatal" ? Level::kFatal : Level::kInfo;
 }
 
@@ -152,13 +224,39 @@ struct Log::Sinks {
   std::vector<std::shared_ptr<spdlog::sinks::sink>> list;
 };
 
+Result<std::shared_ptr<spdlog::sinks::sink>> Log::make_sink(const std::string& output,
+                                                            const LogOptions& options) {
+  std::shared_ptr<spdlog::sinks::sink> sink;
+  if (output == "default" || output == "stderr") {
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  } else if (output == "stdout") {
+    sink = std::make_shared<spdlog::sinks::stdout_sink_mt>();
+  } else if (output == "systemd/journal") {
+    auto journal = Journal::connect(options.journal_socket);
+    if (!journal.ok()) return invalid("can't find journal (" + journal.status().message() + ")");
+    sink = std::make_shared<JournalSink>(std::move(*journal));
+  } else if (options.rotation) {
+    MORTISE_ASSIGN_OR_RETURN(auto file, RotatingFile::open(output, *options.rotation));
+    sink = std::make_shared<RotatingSink>(std::move(file));
+  } else {
+    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
+  }
+  sink->set_pattern("%v");
+  return sink;
+}
+
 std::string json_line(Level level, std::string_view ts, std::string_view caller,
-                      std::string_view message, const Fields& fields) {
+                      std::string_view message, const Fields& fields, std::string_view logger) {
   std::string out = "{\"level\":\"";
   out += level_name(level);
   out += "\",\"ts\":\"";
   out += ts;
-  out += "\",\"caller\":";
+  out += '"';
+  if (!logger.empty()) {
+    out += ",\"logger\":";
+    append_json_text(&out, logger);
+  }
+  out += ",\"caller\":";
   append_json_text(&out, caller);
   out += ",\"msg\":";
   append_json_text(&out, message);
@@ -192,20 +290,14 @@ Result<std::unique_ptr<Log>> Log::open(const LogOptions& options) {
   auto sinks = std::make_unique<Sinks>();
   for (const std::string& output : options.outputs) {
     try {
-      if (output == "default" || output == "stderr") {
-        sinks->list.push_back(std::make_shared<spdlog::sinks::stderr_sink_mt>());
-      } else if (output == "stdout") {
-        sinks->list.push_back(std::make_shared<spdlog::sinks::stdout_sink_mt>());
-      } else {
-        sinks->list.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(output));
-      }
+      MORTISE_ASSIGN_OR_RETURN(auto sink, make_sink(output, options));
+      sinks->list.push_back(std::move(sink));
     } catch (const spdlog::spdlog_ex& error) {
       return Status(StatusCode::kIo, std::string("cannot open log output: ") + error.what());
     }
-    sinks->list.back()->set_pattern("%v");
   }
   return std::unique_ptr<Log>(
-      new Log(parse_level(options.level), options.format != "console", std::move(sinks)));
+      new Log(level_named(options.level), options.format != "console", std::move(sinks)));
 }
 
 Log::Log(Level level, bool json, std::unique_ptr<Sinks> sinks)
@@ -217,14 +309,22 @@ void Log::write(Level level, std::string_view message, const Fields& fields,
   if (enabled(level)) write_from(caller_text(where), level, message, fields);
 }
 
+void Log::info_of(std::string_view logger, std::string_view message, const Fields& fields,
+                  std::source_location where) {
+  if (enabled(Level::kInfo)) write_from(caller_text(where), Level::kInfo, message, fields, logger);
+}
+
 void Log::write_from(std::string_view caller, Level level, std::string_view message,
-                     const Fields& fields) {
+                     const Fields& fields, std::string_view logger) {
   if (!enabled(level) || !passes(level, message)) return;
-  std::string line = json_ ? json_line(level, timestamp(), caller, message, fields)
-                           : console_line(level, timestamp(), caller, message, fields);
+  const std::string line = json_
+                               ? json_line(level, timestamp(), caller, message, fields, logger)
+                               : console_line(level, timestamp(), caller, message, fields, logger);
+  // The journal's sink wants level and place beside the line.
+  const spdlog::details::log_msg entry(caller, spdlog_level(level), line);
   for (auto& sink : sinks_->list) {
     try {
-      sink->log(spdlog::details::log_msg("", spdlog::level::info, line));
+      sink->log(entry);
       sink->flush();
     } catch (const std::exception&) {
       // A full disk under the log must not stop the server.

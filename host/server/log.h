@@ -1,6 +1,7 @@
 // The server's log: etcd's JSON lines (level, ts, caller, msg, then fields), or tab-separated text.
 //
 // Of a message that comes more than 100 times in a second only every hundredth is written then.
+// What cannot be written (a full disk under the log) is lost, and the server goes on.
 //
 // Thread-safe; each line is written whole and flushed. Made once, before threads start.
 #pragma once
@@ -11,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <string_view>
@@ -19,12 +21,18 @@
 #include <vector>
 
 #include "host/base/status.h"
+#include "host/server/rotating_file.h"
+#include "host/server/systemd.h"
+
+namespace spdlog::sinks {
+class sink;
+}
 
 namespace mortise::server {
 
 enum class Level : int8_t { kDebug = -1, kInfo = 0, kWarn = 1, kError = 2, kPanic = 4, kFatal = 5 };
 
-// "debug", "info", "warn", "error" or "fatal"; anything else means info.
+// "debug", "info", "warn", "error", "dpanic", "panic" or "fatal"; anything else means info.
 Level level_named(std::string_view name);
 std::string_view level_name(Level level);
 
@@ -50,7 +58,10 @@ using Fields = std::vector<Field>;
 struct LogOptions {
   std::string level = "info";
   std::string format = "json";  // or "console"
+  // "default" and "stderr", "stdout", "systemd/journal", and paths of files.
   std::vector<std::string> outputs = {"default"};
+  std::optional<RotationOptions> rotation;  // Of files.
+  std::string journal_socket = kJournalSocket;
 };
 
 class Log {
@@ -65,7 +76,7 @@ class Log {
              std::source_location where = std::source_location::current());
   // As write(), for a line whose place in the code is known otherwise.
   void write_from(std::string_view caller, Level level, std::string_view message,
-                  const Fields& fields);
+                  const Fields& fields, std::string_view logger = {});
   void info(std::string_view message, const Fields& fields = {},
             std::source_location where = std::source_location::current()) {
     write(Level::kInfo, message, fields, where);
@@ -74,12 +85,17 @@ class Log {
             std::source_location where = std::source_location::current()) {
     write(Level::kWarn, message, fields, where);
   }
+  // As info(), in the name of a part that operators know as a logger of etcd's, such as "raft".
+  void info_of(std::string_view logger, std::string_view message, const Fields& fields = {},
+               std::source_location where = std::source_location::current());
   // Writes the line and ends the process with exit code 1, without running destructors.
   [[noreturn]] void fatal(std::string_view message, const Fields& fields = {},
                           std::source_location where = std::source_location::current());
 
  private:
   struct Sinks;
+  static Result<std::shared_ptr<spdlog::sinks::sink>> make_sink(const std::string& output,
+                                                                const LogOptions& options);
   Log(Level level, bool json, std::unique_ptr<Sinks> sinks);
   bool passes(Level level, std::string_view message);
 
@@ -101,7 +117,7 @@ class Log {
 
 // One line in JSON without the line break; for tests. `ts` as it stands in the line.
 std::string json_line(Level level, std::string_view ts, std::string_view caller,
-                      std::string_view message, const Fields& fields);
+                      std::string_view message, const Fields& fields, std::string_view logger = {});
 
 // "2026-11-21T10:57:42.515169Z": as the log shows times.
 std::string time_text(std::chrono::system_clock::time_point time);

@@ -1,5 +1,7 @@
 #include "host/server/log.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -70,6 +72,76 @@ TEST(Log, AFloodOfOneMessageIsThinnedOut) {
   EXPECT_EQ(others, 1);
   EXPECT_GE(lines, 100 + 1);
   EXPECT_LT(lines, 20000 / 2);
+}
+
+TEST(Log, BadUtf8IsReplacedByteForByte) {
+  // Overlong, half of a surrogate pair, beyond the last code point, cut short; then good ones.
+  const std::string hostile =
+      "\xe0\x80\x80\xed\xa0\x80\xf4\x90\x80\x80\xf0\x9f\x99 \xed\x9f\xbf\xf0\x9f\x99\x82\x7f";
+  std::string line = json_line(Level::kInfo, "t", "c", hostile, {});
+  auto parsed = nlohmann::json::parse(line, nullptr, false);
+  ASSERT_FALSE(parsed.is_discarded()) << line;
+  std::string wanted;
+  for (int i = 0; i < 13; ++i) wanted += "\xef\xbf\xbd";
+  EXPECT_EQ(parsed["msg"], wanted + " \xed\x9f\xbf\xf0\x9f\x99\x82\x7f");
+}
+
+TEST(Log, APartHasItsNameBetweenTimeAndPlace) {
+  EXPECT_EQ(json_line(Level::kInfo, "t", "c.cc:1", "m", {}, "raft"),
+            R"({"level":"info","ts":"t","logger":"raft","caller":"c.cc:1","msg":"m"})");
+}
+
+TEST(Log, RotatesItsFile) {
+  char dir[] = "/tmp/mortise-log-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  {
+    LogOptions options{"info", "json", {std::string(dir) + "/a.log"}};
+    options.rotation = RotationOptions{.bytes_max = 1000};
+    auto log = Log::open(options);
+    ASSERT_TRUE(log.ok());
+    for (int i = 0; i < 30; ++i) (*log)->info("line", {{"number", i}});
+  }
+  int lines = 0, files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(dir)) {
+    ++files;
+    EXPECT_LE(entry.file_size(), 1000u);
+    std::ifstream in(entry.path());
+    for (std::string line; std::getline(in, line); ++lines) {
+      EXPECT_TRUE(nlohmann::json::accept(line)) << line;
+    }
+  }
+  std::filesystem::remove_all(dir);
+  EXPECT_EQ(lines, 30);
+  EXPECT_GE(files, 3);
+}
+
+TEST(Log, WritesToTheJournalWithLevelAndPackage) {
+  char dir[] = "/tmp/mortise-log-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  LogOptions options{"info", "json", {"systemd/journal"}};
+  options.journal_socket = std::string(dir) + "/journal";
+  auto missing = Log::open(options);
+  ASSERT_FALSE(missing.ok());
+  EXPECT_TRUE(missing.status().message().starts_with("can't find journal"));
+
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  options.journal_socket.copy(address.sun_path, options.journal_socket.size());
+  ASSERT_EQ(::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  auto log = Log::open(options);
+  ASSERT_TRUE(log.ok()) << log.status().message();
+  (*log)->write_from("server/x.cc:9", Level::kWarn, "hello", {});
+  char data[1024];
+  const ssize_t n = ::recv(fd, data, sizeof data, 0);
+  ASSERT_GT(n, 0);
+  const std::string text(data, static_cast<size_t>(n));
+  EXPECT_TRUE(text.starts_with("MESSAGE={\"level\":\"warn\",")) << text;
+  EXPECT_NE(text.find("\nPRIORITY=4\nPACKAGE=server\nSYSLOG_IDENTIFIER=log_test\n"),
+            std::string::npos)
+      << text;
+  ::close(fd);
+  std::filesystem::remove_all(dir);
 }
 
 TEST(Log, NamesAnOutputThatCannotBeOpened) {

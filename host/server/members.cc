@@ -63,15 +63,19 @@ std::vector<std::optional<membership::Version>> Server::server_versions() {
 void Server::set_cluster_version(const std::string& version) {
   std::string before = cluster_->version();
   if (before.empty()) {
-    log_->info("setting up initial cluster version using v3 API", {{"cluster-version", version}});
+    log_->info("setting up initial cluster version using v3 API",
+               {{"cluster-version", membership::shown_version(version)}});
   } else {
-    log_->info("updating cluster version using v3 API", {{"from", before}, {"to", version}});
+    log_->info(
+        "updating cluster version using v3 API",
+        {{"from", membership::shown_version(before)}, {"to", membership::shown_version(version)}});
   }
   std::string request;
   wire::append_bytes_field(&request, 1, version);
   RpcStatus status = propose_and_wait(wire::kRaftClusterVersionSet, request);
   if (status.ok()) {
-    log_->info("cluster version is updated", {{"cluster-version", version}});
+    log_->info("cluster version is updated",
+               {{"cluster-version", membership::shown_version(version)}});
   } else {
     log_->warn("failed to update cluster version", {{"error", status.message()}});
   }

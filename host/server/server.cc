@@ -30,6 +30,7 @@ Server::Server(const config::Config& config, std::string executable_dir, Log* lo
 Server::~Server() { stop(); }
 
 Status Server::start() {
+  log_begin();
   // Before the data directory, so that a plugin that is not there leaves none behind.
   MORTISE_RETURN_IF_ERROR(load_plugins());
   MORTISE_ASSIGN_OR_RETURN(auto dir,
@@ -62,8 +63,7 @@ Status Server::start() {
   keeper_->start();
   apply_loop_->start();
   compaction_->start(finished, applier_->visible().compacted);
-  log_->info("starting etcd server", {{"local-member-id", membership::hex_id(cluster_->local_id())},
-                                      {"local-server-version", config::kEtcdVersion}});
+  log_started();
   raft_->start(std::move(wal_));
   peer_listeners_.start();
   refresh_store_size();
@@ -102,6 +102,7 @@ void Server::start_auto_compaction() {
 void Server::publish_and_serve() {
   if (publish()) {
     if (Status status = serve(); !status.ok()) fail("clients cannot be served", status);
+    tell_ready();
   }
   published_ = true;
 }
@@ -125,9 +126,15 @@ bool Server::publish() {
                {{"local-member-id", local}, {"error", status.message()}});
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
-  log_->info(
-      "published local member to cluster through raft",
-      {{"local-member-id", local}, {"cluster-id", membership::hex_id(cluster_->cluster_id())}});
+  std::string urls;
+  for (const std::string& url : config::url_texts(config_.advertise_client_urls)) {
+    urls += (urls.empty() ? "" : " ") + url;
+  }
+  log_->info("published local member to cluster through raft",
+             {{"local-member-id", local},
+              {"local-member-attributes", "{Name:" + config_.name + " ClientURLs:[" + urls + "]}"},
+              {"cluster-id", membership::hex_id(cluster_->cluster_id())},
+              {"publish-timeout", duration_text(request_timeout(config_))}});
   // The leader sets the version; without one no request is admitted.
   while (!shutting_down_ && cluster_->version().empty()) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -339,9 +346,10 @@ void Server::fail_waiters() {
 
 void Server::stop() {
   if (!data_dir_) return;
-  log_->info("closing etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  log_->info("closing etcd server", advertised_fields());
   if (inquiry_) inquiry_->stop();
   stop_publishing();
+  tell_stopping();
   if (raft_ && chores_.joinable()) try_transfer_leadership();
   listeners_.stop();
   peer_listeners_.stop();
@@ -397,7 +405,7 @@ void Server::stop() {
   if (snapshot_receiver_) snapshot_receiver_->close();
   store_.reset();
   if (executor_) executor_->stop();
-  log_->info("closed etcd server", {{"name", config_.name}, {"data-dir", config_.data_dir}});
+  log_->info("closed etcd server", advertised_fields());
   data_dir_.reset();
 }
 

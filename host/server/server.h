@@ -38,6 +38,7 @@
 #include "host/server/snapshot_receiver.h"
 #include "host/server/snapshot_sender.h"
 #include "host/server/store_size.h"
+#include "host/server/systemd.h"
 #include "host/server/task_threads.h"
 #include "host/server/version_monitor.h"
 #include "host/watch/hub.h"
@@ -199,7 +200,23 @@ class Server : public api::Node {
   RpcStatus set_log_level(std::string_view name);
 
   Status bind_listeners();
+
+  // start_lines.cc
+  void log_begin() const;
+  Fields member_fields(bool is_new) const;
+  Fields listen_fields() const;
+  Fields advertised_fields() const;
   void log_start(bool is_new) const;
+  void log_quota() const;
+  void log_started() const;
+  void log_role(const raft::SoftState& before, const raft::SoftState& now, uint64_t term) const;
+  Status reclaim_at_start();
+
+  // init_daemon.cc
+  void tell_ready();
+  void tell_stopping();
+  bool makes_progress(std::chrono::nanoseconds silence_max);
+
   void publish_and_serve();
   bool publish();
   void stop_publishing();
@@ -311,6 +328,10 @@ class Server : public api::Node {
   uint64_t released_at_index_ = 0;
   uint64_t released_at_log_bytes_ = 0;
   bool first_ticks_skipped_ = false;  // The raft thread's.
+  raft::SoftState shown_state_;       // Whoever is at the raft core.
+  // The apply thread was asked for a sign of life and has not given it.
+  std::shared_ptr<std::atomic<bool>> apply_asked_ = std::make_shared<std::atomic<bool>>(false);
+  std::unique_ptr<Watchdog> watchdog_;
   Leadership::Clock::time_point first_tick_at_;
   std::thread publisher_;
   std::atomic<bool> published_{false};

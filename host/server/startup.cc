@@ -1,6 +1,4 @@
 // How a member comes up: plugins, data directory, store, log, raft, apply, transports.
-#include <sys/utsname.h>
-
 #include <random>
 
 #include "host/config/process.h"
@@ -132,7 +130,7 @@ Status Server::open_store() {
   uint64_t index = 0, term = 0;
   MORTISE_RETURN_IF_ERROR(store_->applied(&index, &term));
   log_->info("restore consistentIndex", {{"index", index}});
-  return Status();
+  return reclaim_at_start();
 }
 
 Result<Beginning> Server::find_beginning() {
@@ -189,6 +187,7 @@ Status Server::write_identity(const Beginning& beginning) {
 Status Server::open_log() {
   inquiry_ = std::make_unique<Inquiry>(log_);
   make_version_monitor();
+  log_->info("bootstrapping cluster");
   MORTISE_ASSIGN_OR_RETURN(auto beginning, find_beginning());
   log_start(beginning.is_new);
   if (beginning.is_new) MORTISE_RETURN_IF_ERROR(write_identity(beginning));
@@ -293,8 +292,10 @@ Status Server::make_raft(const Beginning& beginning) {
   uint64_t applied = 0, applied_term = 0;
   MORTISE_RETURN_IF_ERROR(store_->applied(&applied, &applied_term));
   std::unique_ptr<raft::MemoryLog> memory;
+  log_->info("bootstrapping storage");
   MORTISE_ASSIGN_OR_RETURN(auto recovered, recover_log(beginning, applied, applied_term, &memory));
 
+  log_->info("bootstrapping raft");
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_ASSIGN_OR_RETURN(auto conf_state, apply::read_conf_state(reader));
   raft::HardState hard_state;
@@ -314,6 +315,7 @@ Status Server::make_raft(const Beginning& beginning) {
                            RaftNode::create(raft_options(beginning, applied), std::move(memory)));
   log_->info("starting local member", {{"local-member-id", membership::hex_id(beginning.member_id)},
                                        {"cluster-id", membership::hex_id(beginning.cluster_id)}});
+  log_->info("bootstrap successfully");
   return Status();
 }
 
@@ -333,50 +335,6 @@ Status Server::bind_listeners() {
         listeners_.add(url, options, [this](Accepted accepted) { adopt(std::move(accepted)); }));
   }
   return Status();
-}
-
-void Server::log_start(bool is_new) const {
-  std::string retention =
-      duration_text(std::chrono::nanoseconds(config_.auto_compaction_retention));
-  utsname os{};
-  ::uname(&os);
-  log_->info(
-      "starting an etcd server",
-      {{"etcd-version", config::kEtcdVersion},
-       {"mortise-version", config::kMortiseVersion},
-       {"go-os", "linux"},
-       {"go-arch", std::string_view(os.machine) == "x86_64" ? "amd64" : os.machine},
-       {"max-cpu-available", static_cast<int64_t>(std::thread::hardware_concurrency())},
-       {"member-initialized", !is_new},
-       {"name", config_.name},
-       {"data-dir", config_.data_dir},
-       {"wal-dir", config_.wal_dir},
-       {"wal-dir-dedicated", config_.wal_dir},
-       {"member-dir", config_.data_dir + "/member"},
-       {"backend", config_.backend.name_or_path},
-       {"heartbeat-interval", duration_text(config_.heartbeat_interval)},
-       {"election-timeout", duration_text(config_.election_timeout)},
-       {"initial-election-tick-advance", config_.initial_election_tick_advance},
-       {"snapshot-count", config_.snapshot_count},
-       {"max-wals", config_.max_wals},
-       {"max-snapshots", config_.max_snapshots},
-       {"snapshot-catchup-entries", config_.snapshot_catchup_entries},
-       {"initial-advertise-peer-urls", config::url_texts(config_.initial_advertise_peer_urls)},
-       {"listen-peer-urls", config::url_texts(config_.listen_peer_urls)},
-       {"advertise-client-urls", config::url_texts(config_.advertise_client_urls)},
-       {"listen-client-urls", config::url_texts(config_.listen_client_urls)},
-       {"initial-cluster", config_.initial_cluster},
-       {"initial-cluster-state", config_.initial_cluster_state},
-       {"initial-cluster-token", config_.initial_cluster_token},
-       {"quota-backend-bytes", config_.quota_backend_bytes},
-       {"max-request-bytes", config_.max_request_bytes},
-       {"max-concurrent-streams", config_.max_concurrent_streams},
-       {"pre-vote", config_.pre_vote},
-       {"auto-compaction-mode", config_.auto_compaction_mode},
-       {"auto-compaction-retention", retention},
-       {"auto-compaction-interval", retention},
-       {"max-learners", config_.max_learners},
-       {"v2-deprecation", config_.v2_deprecation}});
 }
 
 }  // namespace mortise::server

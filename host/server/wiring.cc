@@ -135,6 +135,7 @@ Status Server::make_apply() {
   revision_ = applier_->visible().revision;
   applied_index_ = applier_->applied_index();
   log_->info("kvstore restored", {{"current-rev", revision()}});
+  log_quota();
 
   ApplyLoopHooks loop;
   loop.applied = [this](uint64_t index) { raft_->applied(index); };
