@@ -1,5 +1,6 @@
 #include "host/server/log.h"
 
+#include <fcntl.h>
 #include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
@@ -198,6 +199,14 @@ class RotatingSink : public spdlog::sinks::base_sink<std::mutex> {
   std::string line_;
 };
 
+// A folder with a spelling mistake is not made, as spdlog would.
+Status check_openable(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+  if (fd < 0) return errno_status(errno, "open " + path);
+  ::close(fd);
+  return Status();
+}
+
 }  // namespace
 
 std::string_view level_name(Level level) {
@@ -239,6 +248,7 @@ Result<std::shared_ptr<spdlog::sinks::sink>> Log::make_sink(const std::string& o
     MORTISE_ASSIGN_OR_RETURN(auto file, RotatingFile::open(output, *options.rotation));
     sink = std::make_shared<RotatingSink>(std::move(file));
   } else {
+    MORTISE_RETURN_IF_ERROR(check_openable(output));
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(output);
   }
   sink->set_pattern("%v");

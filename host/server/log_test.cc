@@ -150,6 +150,14 @@ TEST(Log, NamesAnOutputThatCannotBeOpened) {
   EXPECT_NE(log.status().message().find("/proc/nowhere"), std::string::npos);
 }
 
+TEST(Log, MakesNoFolder) {
+  char dir[] = "/tmp/mortise-log-XXXXXX";
+  ASSERT_NE(::mkdtemp(dir), nullptr);
+  EXPECT_FALSE(Log::open({"info", "json", {std::string(dir) + "/lgo/a.log"}}).ok());
+  EXPECT_TRUE(std::filesystem::is_empty(dir));
+  std::filesystem::remove_all(dir);
+}
+
 TEST(BytesText, IsInPowersOfAThousandWithTwoDigitsAtLeast) {
   EXPECT_EQ(bytes_text(0), "0 B");
   EXPECT_EQ(bytes_text(9), "9 B");
