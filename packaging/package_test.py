@@ -68,7 +68,8 @@ class PackageTest(unittest.TestCase):
                      "usr/lib/mortise/libmortise_proto.so", "usr/lib/mortise/plugins/backend_rocksdb.so",
                      "usr/lib/mortise/plugins/backend_lmdb.so",
                      "usr/lib/mortise/plugins/watch_interval.so",
-                     "usr/lib/mortise/plugins/transport_grpc.so", "etc/mortise/mortise.yaml",
+                     "usr/lib/mortise/plugins/transport_grpc.so",
+                     "usr/lib/mortise/plugins/transport_http.so", "etc/mortise/mortise.yaml",
                      "lib/systemd/system/mortise.service", "usr/share/man/man1/mortised.1.gz",
                      "usr/share/man/man1/mortise-plugin-check.1.gz",
                      "usr/share/man/man1/mortise-bench.1.gz", "usr/share/man/man5/mortise.yaml.5.gz",
@@ -77,7 +78,7 @@ class PackageTest(unittest.TestCase):
                      "usr/include/mortise/abi/plugin.h", "usr/include/mortise/sdk/plugin.h"):
             self.assertTrue((self.root / path).is_file(), path)
         for folder in ("usr/bin", "usr/lib/mortise/plugins"):
-            known = re.compile(r"mortised?(-.*)?|(backend|watch|transport)_\w+\.so")
+            known = re.compile(r"mortised?(-.*)?|(auth|backend|watch|transport)_\w+\.so")
             for path in (self.root / folder).iterdir():
                 self.assertRegex(path.name, known)
 
