@@ -41,7 +41,7 @@ class PackageTest(unittest.TestCase):
         cls.addClassCleanup(shutil.rmtree, cls.work, ignore_errors=True)
         # Strong compression takes most of the time, and is not what is tested.
         run("cpack", "-G", "DEB", "-B", cls.work / "out", "--config",
-            pathlib.Path(ARGUMENTS.build) / "CPackConfig.cmake",
+            pathlib.Path(ARGUMENTS.build).resolve() / "CPackConfig.cmake",
             "-D", "CPACK_DEBIAN_COMPRESSION_TYPE=gzip", cwd=cls.work)
         cls.packages = {p.name.split("_")[0]: p for p in (cls.work / "out").glob("*.deb")}
         cls.root = cls.work / "root"
