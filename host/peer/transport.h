@@ -23,6 +23,7 @@
 #include "host/peer/http.h"
 #include "host/peer/log.h"
 #include "host/raft/types.h"
+#include "host/tls/relay.h"
 
 namespace mortise::peer {
 
@@ -55,6 +56,7 @@ struct Options {
   std::string min_cluster_version = "3.0.0";
   // For name, connection and the first answer; etcd's is one second and the election timeout.
   std::chrono::milliseconds dial_limit{2000};
+  tls::Dialer dialer;  // For members at https and unixs.
 };
 
 struct Hooks {
