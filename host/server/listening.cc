@@ -67,6 +67,14 @@ std::string ip_of(const std::string& remote) {
   return host;
 }
 
+std::string tls_text(const config::TlsOptions& tls) {
+  return "cert = " + tls.cert_file + ", key = " + tls.key_file +
+         ", client-cert=" + tls.client_cert_file + ", client-key=" + tls.client_key_file +
+         ", trusted-ca = " + tls.trusted_ca_file +
+         ", client-cert-auth = " + (tls.client_cert_auth ? "true" : "false") +
+         ", crl-file = " + tls.crl_file;
+}
+
 }  // namespace
 
 tls::LogHook Server::tls_log() {
@@ -104,6 +112,11 @@ Status Server::make_tls() {
   const Urls clients = joined(config_.listen_client_urls, config_.listen_client_http_urls);
   MORTISE_RETURN_IF_ERROR(make_self_signed(&client_tls_, "client", clients));
   MORTISE_RETURN_IF_ERROR(make_self_signed(&peer_tls_, "peer", config_.listen_peer_urls));
+  for (const auto* tls : {&peer_tls_, &client_tls_}) {
+    if (!tls->has_certificate()) continue;
+    log_->info(tls == &peer_tls_ ? "starting with peer TLS" : "starting with client TLS",
+               {{"tls-info", tls_text(*tls)}, {"cipher-suites", tls->cipher_suites}});
+  }
   if (any_secure(clients) || any_secure(config_.listen_metrics_urls)) {
     client_relay_ = std::make_unique<tls::Relay>("mortise-tls", relay_threads());
   }
