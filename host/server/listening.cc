@@ -11,6 +11,8 @@
 namespace mortise::server {
 namespace {
 
+constexpr std::chrono::seconds kRefusalLogInterval{5};
+
 using Urls = std::vector<config::Url>;
 
 // Threads that encrypt for clients: one for four cores, 1 to 4, like the transports' workers.
@@ -105,6 +107,27 @@ Status Server::make_self_signed(config::TlsOptions* tls, const char* side, const
   return Status();
 }
 
+// A member tries again many times in a second; one line each few seconds says why it fails.
+tls::Relay::Refused Server::refusal_log() {
+  struct Last {
+    std::mutex mutex;
+    std::chrono::steady_clock::time_point at;
+    std::string error;
+  };
+  auto last = std::make_shared<Last>();
+  return [this, last](const std::string& server_name, const std::string& error) {
+    const auto now = std::chrono::steady_clock::now();
+    {
+      std::lock_guard lock(last->mutex);
+      if (error == last->error && now < last->at + kRefusalLogInterval) return;
+      last->at = now;
+      last->error = error;
+    }
+    log_->warn("a member refuses this one's TLS connection",
+               {{"server-name", server_name}, {"error", error}});
+  };
+}
+
 // What both sides need for TLS: certificates that are made here, contexts and threads.
 Status Server::make_tls() {
   client_tls_ = config_.client_tls;
@@ -128,6 +151,7 @@ Status Server::make_tls() {
   MORTISE_ASSIGN_OR_RETURN(peer_dialer_.context,
                            tls::Context::create(peer_tls_, tls::Side::kClient, tls_log()));
   peer_relay_ = std::make_unique<tls::Relay>("mortise-peertls", 1);
+  peer_relay_->set_on_refused(refusal_log());
   peer_dialer_.relay = peer_relay_.get();
   name_checks_.emplace();
   return Status();

@@ -208,6 +208,7 @@ class Server : public api::Node {
   Status make_self_signed(config::TlsOptions* tls, const char* folder,
                           const std::vector<config::Url>& urls);
   tls::LogHook tls_log();
+  tls::Relay::Refused refusal_log();
   Status bind_listeners();
   Status listen_for_peers();
   Status listen_for_clients(const std::vector<config::Url>& urls, Traffic traffic);

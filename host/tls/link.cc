@@ -109,12 +109,13 @@ bool Link::fill_plain() {
     step = session_->read(piece() + size, kPieceBytes - size, &n);
     if (step == Session::Step::kDone) size += n;
   }
+  has_received_ |= size > 0;
   if (step == Session::Step::kWait) tls_readable_ = false;
   if (step == Session::Step::kEnd) tls_over_ = true;
   if (size > 0 && !send_plain(piece(), size)) return false;
   if (step == Session::Step::kFailed) {
     // Broken: the user hears of it once it has read what came before.
-    state_ = State::kEnded;
+    fail(session_->error());
     return false;
   }
   // What reading had to answer, such as new keys.

@@ -42,6 +42,10 @@ class Link {
   bool is_handshake_done() const { return handshake_done_; }
   void fail(std::string error);
   const std::string& error() const { return error_; }
+  // A server checks its client after the client has done its part, so its refusal comes later.
+  bool was_refused() const {
+    return handshake_done_ && !has_received_ && error_.starts_with("remote error");
+  }
   Relay::Done take_done() { return std::exchange(done_, nullptr); }
   // Nothing more than what the user has written is of interest.
   void close_soon();
@@ -65,6 +69,7 @@ class Link {
   int plain_ = -1;
   std::string error_;
   bool handshake_done_ = false;
+  bool has_received_ = false;
 
   std::string to_plain_;  // Decrypted, and not yet taken by the user.
   bool tls_readable_ = true;

@@ -112,6 +112,8 @@ class Loop {
     ::close(wake_);
   }
 
+  void set_on_refused(const Relay::Refused& refused) { on_refused_ = refused; }
+
   void begin(std::unique_ptr<Session> session, std::string remote, Relay::Done done) {
     auto* start = new Start{std::move(session), std::move(remote), std::move(done)};
     std::lock_guard lock(mutex_);
@@ -286,6 +288,9 @@ class Loop {
     Entry entry = std::move(found->second);
     entries_.erase(found);
     report_failure(entry.link.get());
+    if (entry.link->was_refused() && entry.link->session()->is_client() && on_refused_) {
+      on_refused_(entry.remote, entry.link->error());
+    }
     if (!entry.name.empty()) names_->remove(entry.name);
   }
 
@@ -296,7 +301,7 @@ class Loop {
       deadlines->pop_front();
       auto found = entries_.find(deadline.id);
       if (found == entries_.end() || found->second.link->state() != deadline.state) continue;
-      found->second.link->fail("i/o timeout");
+      if (deadline.state == Link::State::kHandshake) found->second.link->fail("i/o timeout");
       remove(deadline.id);
     }
   }
@@ -317,6 +322,7 @@ class Loop {
 
   Names* const names_;
   const std::chrono::milliseconds handshake_limit_;
+  Relay::Refused on_refused_;
   int epoll_ = -1;
   int wake_ = -1;
   std::mutex mutex_;
@@ -362,7 +368,11 @@ void Relay::accept(int fd, std::shared_ptr<Context> context, std::string remote,
 
 void Relay::connect(int fd, std::shared_ptr<Context> context, std::string server_name, Done done) {
   auto session = std::make_unique<Session>(context->current(), fd, false, server_name);
-  impl_->begin(std::move(session), "", std::move(done));
+  impl_->begin(std::move(session), std::move(server_name), std::move(done));
+}
+
+void Relay::set_on_refused(Refused refused) {
+  for (auto& loop : impl_->loops) loop->set_on_refused(refused);
 }
 
 std::optional<Relay::Caller> Relay::find(std::string_view name) const {

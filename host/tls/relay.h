@@ -58,6 +58,11 @@ class Relay {
   // The same as a client of `server_name`, a name or an IP address.
   void connect(int fd, std::shared_ptr<Context> context, std::string server_name, Done done);
 
+  // Called when a server ends a connection before it has sent anything, since it does not accept
+  // the client's certificate, say; on the relay's thread. Set before connect().
+  using Refused = std::function<void(const std::string& server_name, const std::string& error)>;
+  void set_on_refused(Refused refused);
+
   // The connection whose plain end has this peer name; nothing once it has ended.
   std::optional<Caller> find(std::string_view name) const;
 

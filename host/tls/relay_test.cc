@@ -209,6 +209,20 @@ TEST_F(RelayTest, ClientsAreCheckedAsTheOptionsSay) {
   EXPECT_EQ(refusal(client_options(alice)), "");
 }
 
+TEST_F(RelayTest, AClientHearsThatItIsRefused) {
+  auto refused = std::make_shared<std::promise<std::string>>();
+  relay_.set_on_refused([refused](const std::string& server_name, const std::string& error) {
+    refused->set_value(server_name + ": " + error);
+  });
+  config::TlsOptions server = server_options();
+  server.trusted_ca_file = files_.write("ca.pem", authority_.certificate());
+  server.allowed_cns = {"bob"};
+  shake_hands(server, client_options(authority_.issue({.common_name = "alice"})));
+  auto text = refused->get_future();
+  ASSERT_EQ(text.wait_for(Seconds(30)), std::future_status::ready);
+  EXPECT_EQ(text.get(), "localhost: remote error: tls: bad certificate");
+}
+
 TEST_F(RelayTest, ClientsCheckTheServer) {
   const config::TlsOptions server = server_options();
   EXPECT_EQ(shake_hands(server, client_options(), "127.0.0.1").client.error, "");

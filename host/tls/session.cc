@@ -40,7 +40,7 @@ void expect_host(SSL* ssl, const std::string& host) {
 
 Session::Session(std::shared_ptr<SSL_CTX> context, int fd, bool is_server,
                  const std::string& server_name)
-    : context_(std::move(context)), fd_(fd), ssl_(SSL_new(context_.get())) {
+    : context_(std::move(context)), fd_(fd), is_server_(is_server), ssl_(SSL_new(context_.get())) {
   BIO* bio = BIO_new(bio_methods());
   MORTISE_CHECK(ssl_ != nullptr && bio != nullptr, "out of memory");
   BIO_set_data(bio, this);

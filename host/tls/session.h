@@ -30,6 +30,7 @@ class Session {
   Session& operator=(const Session&) = delete;
 
   int fd() const { return fd_; }
+  bool is_client() const { return !is_server_; }
   // The socket may have bytes, or the end: until this is said again, reads that have found it empty
   // are not repeated.
   void readable(bool ended);
@@ -59,6 +60,7 @@ class Session {
 
   const std::shared_ptr<ssl_ctx_st> context_;  // Holds the rules, too.
   const int fd_;
+  const bool is_server_;
   ssl_st* ssl_ = nullptr;
   std::string unsent_;
   size_t sent_ = 0;

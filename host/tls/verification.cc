@@ -80,7 +80,7 @@ int verify_chain(X509_STORE_CTX* store, void* argument) {
                   X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)));
   }
   if (!is_allowed(X509_STORE_CTX_get0_cert(store), rules)) {
-    X509_STORE_CTX_set_error(store, X509_V_ERR_APPLICATION_VERIFICATION);
+    X509_STORE_CTX_set_error(store, X509_V_ERR_CERT_REJECTED);
     return refuse("client certificate authentication failed");
   }
   std::string serial = revoked_serial(X509_STORE_CTX_get0_untrusted(store), rules);
