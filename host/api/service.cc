@@ -1,5 +1,8 @@
 #include "host/api/service.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "host/api/methods.h"
 
 namespace mortise::api {
@@ -34,6 +37,29 @@ RpcStatus not_served(const MethodEntry& method) {
   return RpcStatus(RpcCode::kUnimplemented,
                    std::string(method.grpc_path) + " is not served by this version of mortise");
 }
+
+// A call's caller, with who it really is in place of what the transport could tell.
+class Seen {
+ public:
+  Seen(const mortise_caller* caller, const Identify& identify) : caller_(caller) {
+    if (!identify) return;
+    known_ = identify(view(caller->remote));
+    if (!known_) return;
+    std::memcpy(&copy_, caller, std::min<size_t>(caller->struct_size, sizeof copy_));
+    copy_.struct_size = sizeof copy_;
+    copy_.remote = rpc::to_bytes(known_->remote);
+    copy_.tls_common_name = rpc::to_bytes(known_->tls_common_name);
+    caller_ = &copy_;
+  }
+  Seen(const Seen&) = delete;
+  Seen& operator=(const Seen&) = delete;
+  const mortise_caller* get() const { return caller_; }
+
+ private:
+  const mortise_caller* caller_;
+  mortise_caller copy_{};
+  std::optional<KnownCaller> known_;
+};
 
 }  // namespace
 
@@ -109,6 +135,8 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
+  const Seen seen(caller, self->identify_);
+  caller = seen.get();
   bool is_served = entry.unary != nullptr || entry.cancellable != nullptr;
   RpcStatus admitted =
       is_served ? self->admit_call(entry, *caller, payload.view()) : not_served(entry);
@@ -149,6 +177,8 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind == MORTISE_UNARY) return MORTISE_E_INVALID;
+  const Seen seen(caller, self->identify_);
+  caller = seen.get();
   RpcStatus refused =
       entry.stream == nullptr ? not_served(entry) : self->admit_stream(entry, *caller);
   // Without a leader such a stream is ended later, too.

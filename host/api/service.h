@@ -5,6 +5,9 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/api/context.h"
@@ -14,6 +17,13 @@
 namespace mortise::api {
 
 struct MethodEntry;
+
+// Who really calls, where the transport knows only a relay that stands between.
+struct KnownCaller {
+  std::string remote;
+  std::string tls_common_name;
+};
+using Identify = std::function<std::optional<KnownCaller>(std::string_view remote)>;
 
 struct TransportSettings {
   uint64_t concurrent_streams_max = 0;
@@ -34,6 +44,8 @@ class Service {
   void set_on_drained(std::function<void(const mortise_host*)> on_drained) {
     on_drained_ = std::move(on_drained);
   }
+  // Asked for each call; before the transports start.
+  void set_identify(Identify identify) { identify_ = std::move(identify); }
   // Until then, and after stop_serving(), calls are refused.
   void start_serving() { serving_ = true; }
   void stop_serving() { serving_ = false; }
@@ -58,6 +70,7 @@ class Service {
   std::vector<mortise_method> methods_;
   mortise_host_rpc_v1 table_{};
   std::function<void(const mortise_host*)> on_drained_;
+  Identify identify_;
   std::atomic<bool> serving_{false};
   LedStreams led_streams_;
 };

@@ -214,6 +214,7 @@ class Parser {
 
   void fill_config() {
     fill_member();
+    fill_tls();
     fill_limits();
     fill_cluster();
     fill_logging();
@@ -244,10 +245,44 @@ class Parser {
     config.pre_vote = values_.flag("pre-vote");
     config.listen_peer_urls = values_.get<UrlList>("listen-peer-urls");
     config.listen_client_urls = values_.get<UrlList>("listen-client-urls");
+    config.listen_client_http_urls = values_.get<UrlList>("listen-client-http-urls");
+    config.listen_metrics_urls = values_.get<UrlList>("listen-metrics-urls");
     config.socket_reuse_port = values_.flag("socket-reuse-port");
     config.socket_reuse_address = values_.flag("socket-reuse-address");
     config.raft_read_timeout = values_.get<nanoseconds>("raft-read-timeout");
     config.raft_write_timeout = values_.get<nanoseconds>("raft-write-timeout");
+  }
+
+  void fill_tls() {
+    Config& config = outcome_.config;
+    config.client_tls = tls_of("");
+    config.client_tls.crl_file = values_.text("client-crl-file");
+    config.client_tls.allowed_cns = values_.get<StringList>("client-transport-security.allowed-cn");
+    config.client_tls.allowed_hostnames = values_.get<StringList>("client-cert-allowed-hostname");
+    config.peer_tls = tls_of("peer-");
+    config.peer_tls.crl_file = values_.text("peer-crl-file");
+    config.peer_tls.allowed_cns = values_.get<StringList>("peer-cert-allowed-cn");
+    config.peer_tls.allowed_hostnames = values_.get<StringList>("peer-cert-allowed-hostname");
+    config.peer_tls.skip_client_san_verification =
+        values_.flag("peer-skip-client-san-verification");
+    config.self_signed_cert_validity = values_.get<uint64_t>("self-signed-cert-validity");
+  }
+
+  // What both sides have, under names that differ in a prefix.
+  TlsOptions tls_of(const std::string& prefix) const {
+    TlsOptions tls;
+    tls.cert_file = values_.text(prefix + "cert-file");
+    tls.key_file = values_.text(prefix + "key-file");
+    tls.client_cert_file = values_.text(prefix + "client-cert-file");
+    tls.client_key_file = values_.text(prefix + "client-key-file");
+    tls.trusted_ca_file = values_.text(prefix + "trusted-ca-file");
+    tls.client_cert_auth = values_.flag(prefix + "client-cert-auth");
+    tls.auto_tls = values_.flag(prefix + "auto-tls");
+    tls.cipher_suites = values_.get<StringList>("cipher-suites");
+    tls.min_version = values_.text("tls-min-version");
+    tls.max_version = values_.text("tls-max-version");
+    for (auto* names : {&tls.cipher_suites}) std::erase(*names, "");
+    return tls;
   }
 
   void fill_limits() {

@@ -22,6 +22,7 @@
 #include <vector>
 
 #include "host/base/status.h"
+#include "host/config/tls_options.h"
 #include "host/config/url.h"
 #include "host/config/url_match.h"
 
@@ -74,10 +75,17 @@ struct Config {
   bool pre_vote = true;
   std::vector<Url> listen_peer_urls;
   std::vector<Url> listen_client_urls;
+  std::vector<Url> listen_client_http_urls;  // If any: the ones above serve gRPC only.
+  std::vector<Url> listen_metrics_urls;
   bool socket_reuse_port = false;
   bool socket_reuse_address = false;
   std::chrono::nanoseconds raft_read_timeout{};
   std::chrono::nanoseconds raft_write_timeout{};
+
+  // TLS
+  TlsOptions client_tls;
+  TlsOptions peer_tls;
+  uint64_t self_signed_cert_validity = 1;  // Years.
 
   // Limits
   int64_t quota_backend_bytes = 0;  // As given; see effective_quota_bytes().

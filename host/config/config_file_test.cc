@@ -39,8 +39,6 @@ TEST(ConfigFile, SampleIsRefusedForWhatItAsks) {
   EXPECT_EQ(outcome.exit_code, 1);
   const std::string error = verify_error(outcome);
   EXPECT_THAT(error, HasSubstr("--enable-pprof is not supported yet"));
-  EXPECT_THAT(error, HasSubstr("--cipher-suites is not supported yet"));
-  EXPECT_THAT(error, HasSubstr("--tls-max-version is not supported yet"));
   EXPECT_EQ(outcome.config.log_level, "debug");
 }
 
@@ -267,15 +265,6 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
     const char* content;
     const char* error;
   } kTests[] = {
-      {"client-transport-security: {cert-file: c}",
-       "client-transport-security.cert-file (--cert-file) is not supported yet: TLS is not served "
-       "in this "
-       "version"},
-      {"client-transport-security: {allowed-cn: [a]}",
-       "client-transport-security.allowed-cn is not supported yet: TLS is not served in this "
-       "version"},
-      {"peer-transport-security: {auto-tls: true}",
-       "peer-transport-security.auto-tls (--peer-auto-tls) is not supported yet"},
       {"discovery-config: {client: {secure: {cert: c}}}",
        "discovery-config.client.secure.cert (--discovery-cert) is not supported yet"},
       {"discovery-config: {client: {max-recv-bytes: 5}}",
@@ -292,6 +281,33 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
   }
 }
 
+TEST(ConfigFile, TlsOfBothSides) {
+  const ParseOutcome outcome = run_file(
+      "client-transport-security: {cert-file: c, key-file: k, client-cert-file: cc,\n"
+      "  client-key-file: ck, client-cert-auth: true, trusted-ca-file: ca, allowed-cn: [a, b],\n"
+      "  skip-client-san-verification: true}\n"
+      "peer-transport-security: {auto-tls: true, allowed-hostname: [h],\n"
+      "  skip-client-san-verification: true}\n"
+      "cipher-suites: [A, B]\ntls-min-version: TLS1.2\ntls-max-version: TLS1.3\n"
+      "self-signed-cert-validity: 3\n");
+  ASSERT_EQ(outcome.action, Action::kRun) << verify_error(outcome);
+  const TlsOptions& client = outcome.config.client_tls;
+  EXPECT_EQ(client.cert_file + client.key_file + client.client_cert_file + client.client_key_file,
+            "ckccck");
+  EXPECT_EQ(client.trusted_ca_file, "ca");
+  EXPECT_TRUE(client.client_cert_auth);
+  EXPECT_EQ(client.allowed_cns, (Strings{"a", "b"}));
+  EXPECT_FALSE(client.auto_tls);
+  EXPECT_EQ(client.cipher_suites, (Strings{"A", "B"}));
+  EXPECT_EQ(client.min_version + client.max_version, "TLS1.2TLS1.3");
+  const TlsOptions& peer = outcome.config.peer_tls;
+  EXPECT_TRUE(peer.auto_tls);
+  EXPECT_TRUE(peer.skip_client_san_verification);
+  EXPECT_EQ(peer.allowed_hostnames, Strings{"h"});
+  EXPECT_EQ(peer.cipher_suites, client.cipher_suites);
+  EXPECT_EQ(outcome.config.self_signed_cert_validity, 3u);
+}
+
 // A file that sets an option to another value than the default, by its key: each one must be
 // refused.
 TEST(ConfigFile, EveryNotYetKeyIsRefused) {
@@ -304,7 +320,6 @@ TEST(ConfigFile, EveryNotYetKeyIsRefused) {
     if (option.kind == Kind::kInt || option.kind == Kind::kUint || option.kind == Kind::kDuration)
       value = "7";
     if (option.kind == Kind::kUrls || option.kind == Kind::kOrigins) value = "http://localhost:1";
-    if (option.name.starts_with("tls-m")) value = "TLS1.3";
     if (option.name == "auth-token") value = "jwt";
     std::string content;
     std::string indent;
@@ -320,7 +335,7 @@ TEST(ConfigFile, EveryNotYetKeyIsRefused) {
         << content;
     ++refused;
   }
-  EXPECT_GT(refused, 10);
+  EXPECT_GT(refused, 0);
 }
 
 TEST(Table, KeysAndNamesAreUnique) {

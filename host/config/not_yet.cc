@@ -23,12 +23,6 @@ void refuse(const Values& values, std::string_view name, const std::string& valu
 }
 
 void refuse_values(const Values& values, StringList& refused) {
-  for (const auto* name : {"listen-client-urls", "listen-peer-urls"}) {
-    for (const Url& url : values.get<UrlList>(name)) {
-      if (url.is_secure())
-        refuse(values, name, url.text, "TLS is not served in this version", refused);
-    }
-  }
   for (const std::string& endpoint : values.get<StringList>("discovery-endpoints")) {
     if (!trim(endpoint).starts_with("https://") && !trim(endpoint).starts_with("unixs:")) continue;
     refuse(values, "discovery-endpoints", endpoint, "discovery speaks no TLS in this version",
@@ -44,7 +38,6 @@ void refuse_values(const Values& values, StringList& refused) {
 // Values that mean the default, written in another way.
 bool means_default(const Option& option, const Data& data) {
   if (option.name == "backend-bbolt-freelist-type") return std::get<std::string>(data).empty();
-  if (option.name == "self-signed-cert-validity") return std::get<uint64_t>(data) == 0;
   return false;
 }
 

@@ -7,7 +7,8 @@
 
 namespace mortise::peer {
 
-IoLoop::IoLoop(std::string thread_name) : thread_name_(std::move(thread_name)) {
+IoLoop::IoLoop(std::string thread_name, tls::Dialer dialer)
+    : thread_name_(std::move(thread_name)), dialer_(std::move(dialer)) {
   io_.emplace(1);
   sweep_timer_.emplace(*io_);
 }

@@ -1,5 +1,6 @@
 // The thread of the peer layer and its connections. All bytes to and from other members go through
-// Connection; TLS would be a second kind of stream in it.
+// Connection; they are plain, and where a member is reached over TLS, its socket is the plain end
+// of a relay's (host/tls).
 //
 // IoLoop: one io_context and one thread. post() is for any thread, all else for the loop's own,
 // unless it says otherwise. Connections and timers must be gone, or owned by handlers, when stop()
@@ -20,6 +21,7 @@
 #include <vector>
 
 #include "host/base/status.h"
+#include "host/tls/relay.h"
 
 namespace mortise::peer {
 
@@ -31,7 +33,7 @@ class Connection;
 
 class IoLoop {
  public:
-  explicit IoLoop(std::string thread_name);
+  explicit IoLoop(std::string thread_name, tls::Dialer dialer = {});
   ~IoLoop();
 
   void start();
@@ -42,6 +44,7 @@ class IoLoop {
   void post(std::function<void()> task);
 
   asio::io_context& io() { return *io_; }
+  const tls::Dialer& dialer() const { return dialer_; }
   // All connections that are watched.
   void abort_connections();
   // From now on its deadlines are watched.
@@ -52,6 +55,7 @@ class IoLoop {
 
   static constexpr std::chrono::milliseconds kSweepInterval{100};
   const std::string thread_name_;
+  const tls::Dialer dialer_;
   std::mutex mutex_;
   bool stopped_ = false;  // Guarded by mutex_.
   std::optional<asio::io_context> io_;

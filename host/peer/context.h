@@ -63,7 +63,7 @@ struct Context {
   const Hooks hooks;
   const std::string local_text;
   const std::string cluster_text;
-  IoLoop loop{"mortise-peer"};
+  IoLoop loop{"mortise-peer", options.dialer};
   CounterTable counters;
   std::atomic<bool> stopping{false};
 

@@ -2,11 +2,17 @@
 
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 namespace mortise::peer {
 namespace {
 
 using asio::ip::tcp;
+
+// The name that the member's certificate must have.
+std::string server_name(const config::Url& url) {
+  return url.is_unix() ? url.path.substr(0, url.path.find_first_of(":/")) : url.host;
+}
 
 class Dialing : public std::enable_shared_from_this<Dialing> {
  public:
@@ -69,6 +75,37 @@ class Dialing : public std::enable_shared_from_this<Dialing> {
       return fail("dial", error);
     }
     if (!url_.is_unix()) tune_socket(connection_->socket().native_handle());
+    if (url_.is_secure()) return begin_tls();
+    loop_->watch(connection_);
+    finish(connection_);
+  }
+  void begin_tls() {
+    ErrorCode error;
+    const int fd = connection_->socket().release(error);
+    if (error) return fail("dial", error);
+    loop_->dialer().relay->connect(
+        fd, loop_->dialer().context, server_name(url_),
+        [self = shared_from_this(), loop = loop_](const tls::Outcome& outcome) {
+          // Closed if the task is dropped, since the loop stops.
+          std::shared_ptr<int> plain(new int(outcome.fd), [](int* left) {
+            if (*left >= 0) ::close(*left);
+            delete left;
+          });
+          loop->post([self, plain, why = outcome.error] {
+            if (*plain < 0) {
+              return self->finish(Status(StatusCode::kIo, "dial " + self->target() + ": " + why));
+            }
+            self->on_tls(plain.get());
+          });
+        });
+  }
+  void on_tls(int* plain) {
+    if (finished_) return;
+    connection_ = std::make_shared<Connection>(loop_, url_.text);
+    ErrorCode error;
+    connection_->socket().assign(asio::local::stream_protocol(), *plain, error);
+    if (error) return fail("dial", error);
+    *plain = -1;
     loop_->watch(connection_);
     finish(connection_);
   }
@@ -115,8 +152,8 @@ void tune_socket(int fd) {
 }
 
 void dial(IoLoop* loop, const config::Url& url, std::chrono::milliseconds limit, Dialed done) {
-  if (url.is_secure()) {
-    return done(invalid(url.text + ": TLS between members is not supported yet"));
+  if (url.is_secure() && loop->dialer().relay == nullptr) {
+    return done(invalid(url.text + ": this member has no certificates or CA for TLS with others"));
   }
   std::make_shared<Dialing>(loop, url, std::move(done))->start(limit);
 }

@@ -17,7 +17,8 @@ constexpr std::chrono::seconds kIdleTime{30};
 }  // namespace
 
 struct HttpClient::Impl {
-  IoLoop loop{"mortise-asks"};
+  explicit Impl(tls::Dialer dialer) : loop("mortise-asks", std::move(dialer)) {}
+  IoLoop loop;
   // The loop's thread only.
   struct Idle {
     std::shared_ptr<HttpCaller> caller;
@@ -62,7 +63,9 @@ struct HttpClient::Impl {
   }
 };
 
-HttpClient::HttpClient() : impl_(std::make_unique<Impl>()) { impl_->loop.start(); }
+HttpClient::HttpClient(tls::Dialer dialer) : impl_(std::make_unique<Impl>(std::move(dialer))) {
+  impl_->loop.start();
+}
 
 HttpClient::~HttpClient() {
   std::promise<void> closed;

@@ -4,8 +4,8 @@
 //
 // Threads: any thread may call; answers come on the client's own thread, where nothing may block.
 // Destroying the client ends open calls with kStopped before it returns. Errors: kInvalid for a URL
-// that cannot be used (https has no support yet), kIo for a connection that fails, a limit that is
-// reached or an answer that is no HTTP. Any status code is an answer, not an error.
+// that cannot be used (https without a dialer is one), kIo for a connection that fails, a limit
+// that is reached or an answer that is no HTTP. Any status code is an answer, not an error.
 #pragma once
 
 #include <chrono>
@@ -15,11 +15,12 @@
 
 #include "host/base/status.h"
 #include "host/peer/http.h"
+#include "host/tls/relay.h"
 
 namespace mortise::peer {
 
 struct HttpCall {
-  std::string url;         // "http://host:port" or "unix://path": a member's peer URL.
+  std::string url;         // "https://host:port" or "unix://path": a member's peer URL.
   std::string path = "/";  // With the query, if there is one.
   std::string method = "GET";
   HttpHeaders headers;
@@ -33,7 +34,7 @@ class HttpClient {
  public:
   using Done = std::function<void(Result<HttpResponse>)>;
 
-  HttpClient();
+  explicit HttpClient(tls::Dialer dialer = {});
   ~HttpClient();
 
   void call(HttpCall call, Done done);

@@ -23,6 +23,7 @@
 #include "host/peer/http.h"
 #include "host/peer/log.h"
 #include "host/raft/types.h"
+#include "host/tls/relay.h"
 
 namespace mortise::peer {
 
@@ -58,6 +59,7 @@ struct Options {
   // A connection on which nothing comes, or nothing is taken, for so long is given up.
   std::chrono::milliseconds read_limit{5000};
   std::chrono::milliseconds write_limit{5000};
+  tls::Dialer dialer;  // For members at https and unixs.
 };
 
 struct Hooks {

@@ -33,7 +33,7 @@ class Inquiry {
  public:
   using Milliseconds = std::chrono::milliseconds;
 
-  explicit Inquiry(Log* log) : log_(log) {}
+  explicit Inquiry(Log* log, tls::Dialer dialer = {}) : log_(log), client_(std::move(dialer)) {}
   // All who wait go on, without an answer.
   void stop();
 

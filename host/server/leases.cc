@@ -51,7 +51,7 @@ void Server::make_lease_work() {
   };
   catch_up_ = std::make_unique<CatchUp>(std::move(catch_up));
 
-  peer_client_ = std::make_unique<peer::HttpClient>();
+  peer_client_ = std::make_unique<peer::HttpClient>(peer_dialer_);
   LeaseForwarderOptions forwarder;
   forwarder.local_id = cluster_->local_id();
   forwarder.time_limit = request_timeout(config_);

@@ -1,8 +1,8 @@
-// Listens on the client and peer URLs, looks at the first bytes of each connection and hands it to
-// whoever claims it.
+// Listens on the client and peer URLs, takes TLS off, looks at the first bytes of each connection
+// and hands it to whoever claims it.
 //
-// One thread accepts and peeks for all listeners. A connection that says nothing within
-// kPeekTimeout is closed.
+// One thread accepts and peeks for all listeners; handshakes are the relay's (host/tls). A
+// connection that says nothing within kPeekTimeout is closed.
 #pragma once
 
 #include <chrono>
@@ -13,6 +13,7 @@
 
 #include "host/base/status.h"
 #include "host/config/url.h"
+#include "host/tls/relay.h"
 #include "mortise/abi/transport.h"
 
 namespace mortise::server {
@@ -20,26 +21,45 @@ namespace mortise::server {
 constexpr std::chrono::seconds kPeekTimeout{10};
 
 struct Accepted {
-  int fd = -1;  // The receiver's.
+  int fd = -1;  // The receiver's; plain bytes.
   std::string listener;
   std::string remote;
   std::string first_bytes;
   mortise_opening_kind kind = MORTISE_OPENING_OTHER;
-  bool is_tls = false;  // The first bytes are a ClientHello.
+  bool is_tls = false;      // The client came over TLS.
+  std::string common_name;  // Of its verified certificate.
+};
+
+struct Rejected {
+  std::string remote;
+  std::string error;
+  bool is_plain_end = false;  // It just went.
+  tls::Identity identity;
 };
 
 class Listeners {
  public:
+  // Called on the listeners' thread or one of the relay's; must not block.
   struct Options {
     bool reuse_port = false;
     bool reuse_address = false;
+    std::function<void(Accepted)> accepted;
+    std::function<void(const Rejected&)> rejected;
+    // For https and unixs.
+    tls::Relay* relay = nullptr;
+    std::shared_ptr<tls::Context> tls;
+    // May refuse a client whose handshake is over, by an error; empty: none is refused. The second
+    // function is called once, on any thread.
+    std::function<void(const tls::Identity&, const std::string& remote,
+                       std::function<void(Status)>)>
+        check;
   };
   Listeners();
   ~Listeners();
 
-  // Binds and listens; connections wait until start(). kInUse names the address.
-  Status add(const config::Url& url, const Options& options,
-             std::function<void(Accepted)> on_accepted);
+  // Binds and listens; connections wait until start(). The URLs have one address; with http and
+  // https among them both are served there. kInUse names the address.
+  Status add(const std::vector<config::Url>& urls, Options options);
   void start();
   // No more connections; socket files are removed.
   void stop();
@@ -48,5 +68,10 @@ class Listeners {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// URLs that differ in nothing but their scheme, together; the order is kept.
+std::vector<std::vector<config::Url>> by_address(const std::vector<config::Url>& urls);
+// "127.0.0.1:2379", or the path of a socket.
+std::string address_of(const config::Url& url);
 
 }  // namespace mortise::server

@@ -132,6 +132,7 @@ pages::Versions Server::versions() const {
 
 pages::Source Server::page_source() {
   pages::Source source;
+  source.metrics_listeners = config::url_texts(config_.listen_metrics_urls);
   source.versions = [this] { return versions(); };
   source.alarms = [this] {
     std::vector<std::string> names;

@@ -30,6 +30,7 @@ void Server::make_peers() {
   options.cluster_id = cluster_->cluster_id();
   options.peer_urls = config::url_texts(config_.initial_advertise_peer_urls);
   options.server_version = api::kServerVersion;
+  options.dialer = peer_dialer_;
   options.dial_limit = std::chrono::seconds(1) + config_.election_timeout;
   options.read_limit = std::chrono::ceil<std::chrono::milliseconds>(config_.raft_read_timeout);
   options.write_limit = std::chrono::ceil<std::chrono::milliseconds>(config_.raft_write_timeout);

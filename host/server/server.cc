@@ -168,53 +168,6 @@ Status Server::serve() {
   return Status();
 }
 
-void Server::log_serving() const {
-  for (size_t i = 0; i < config_.listen_client_urls.size(); ++i) {
-    log_->info("ready to serve client requests");
-  }
-  for (const config::Url& url : config_.listen_client_urls) {
-    std::string address = url.is_unix() ? url.path : url.host + ":" + url.port;
-    log_->info("serving client traffic insecurely; this is strongly discouraged!",
-               {{"traffic", "grpc"}, {"address", address}});
-  }
-}
-
-void Server::adopt(Accepted accepted) {
-  mortise_opening opening{};
-  opening.struct_size = sizeof opening;
-  opening.kind = accepted.kind;
-  opening.first_bytes = store::bytes(accepted.first_bytes);
-  Transport* best = nullptr;
-  int32_t best_claim = 0;
-  for (Transport& transport : transports_) {
-    int32_t claim = transport.table->claims(transport.handle, &opening);
-    if (claim > best_claim) {
-      best = &transport;
-      best_claim = claim;
-    }
-  }
-  if (best == nullptr) {
-    ::close(accepted.fd);
-    log_->warn("rejected connection on client endpoint",
-               {{"remote-addr", accepted.remote},
-                {"error", accepted.is_tls ? "TLS is not served on this address"
-                                          : "no transport speaks this protocol"}});
-    return;
-  }
-  mortise_connection connection{};
-  connection.struct_size = sizeof connection;
-  connection.fd = accepted.fd;
-  connection.serves = MORTISE_SERVES_RPC | MORTISE_SERVES_PAGES;
-  connection.listener = store::bytes(accepted.listener);
-  connection.remote = store::bytes(accepted.remote);
-  mortise_error error{};
-  error.struct_size = sizeof error;
-  if (best->table->adopt(best->handle, &connection, &error) != MORTISE_OK) {
-    log_->warn("rejected connection on client endpoint",
-               {{"remote-addr", accepted.remote}, {"error", std::string(error.message)}});
-  }
-}
-
 void Server::when_compacted(int64_t revision, std::function<void(bool)> done) {
   compaction_->when_finished(revision, std::move(done));
 }
@@ -353,6 +306,7 @@ void Server::stop() {
   if (raft_ && chores_.joinable()) try_transfer_leadership();
   listeners_.stop();
   peer_listeners_.stop();
+  if (name_checks_) name_checks_->stop();
   // From here on transports take up no call, so a client whose stream ends begins no other here.
   begin_drain();
   if (hub_) hub_->stop();
@@ -374,6 +328,7 @@ void Server::stop() {
   if (snapshot_sender_) snapshot_sender_->stop();
   if (snapshot_receiver_) snapshot_receiver_->stop();
   if (peers_) peers_->stop();
+  if (peer_relay_) peer_relay_->stop();
   if (catch_up_) catch_up_->stop();
   if (apply_loop_) apply_loop_->stop();
   if (raft_) {
@@ -392,6 +347,7 @@ void Server::stop() {
     if (transport.handle != nullptr) transport.table->destroy(transport.handle);
   }
   transports_.clear();
+  if (client_relay_) client_relay_->stop();
   hub_.reset();
   keeper_.reset();
   if (store_) {

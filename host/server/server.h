@@ -41,6 +41,8 @@
 #include "host/server/systemd.h"
 #include "host/server/task_threads.h"
 #include "host/server/version_monitor.h"
+#include "host/tls/context.h"
+#include "host/tls/relay.h"
 #include "host/watch/hub.h"
 
 namespace mortise::server {
@@ -54,6 +56,9 @@ constexpr size_t kLongReadThreads = 2;
 constexpr size_t kInquiryThreads = 2;
 // Reads that go on once they are known to be linearizable.
 constexpr size_t kConfirmedReadThreads = 2;
+
+// What an address of clients is for.
+enum class Traffic : uint8_t { kGrpcAndHttp, kGrpc, kHttp, kMetrics };
 
 constexpr int kRemovedSignal = SIGUSR1;
 
@@ -199,7 +204,22 @@ class Server : public api::Node {
   std::string page_info();
   RpcStatus set_log_level(std::string_view name);
 
+  // listening.cc
+  Status make_tls();
+  Status make_self_signed(config::TlsOptions* tls, const char* folder,
+                          const std::vector<config::Url>& urls);
+  tls::LogHook tls_log();
+  tls::Relay::Refused refusal_log();
   Status bind_listeners();
+  Status listen_for_peers();
+  Status listen_for_clients(const std::vector<config::Url>& urls, Traffic traffic);
+  void check_peer(const tls::Identity& identity, const std::string& remote,
+                  std::function<void(Status)> then);
+  std::optional<api::KnownCaller> caller_behind(std::string_view remote) const;
+  void warn_of_plain_urls() const;
+  void rejected(const char* message, const Rejected& rejected) const;
+  void adopt(Accepted accepted, Traffic traffic);
+  void log_serving() const;
 
   // start_lines.cc
   void log_begin() const;
@@ -222,7 +242,6 @@ class Server : public api::Node {
   void stop_publishing();
   RpcStatus propose_and_wait(uint32_t field, std::string_view request);
   Status serve();
-  void log_serving() const;
 
   // state_transfer.cc
   void make_state_transfer();
@@ -254,7 +273,6 @@ class Server : public api::Node {
   Result<uint64_t> sync_store();
   uint64_t next_request_id() { return next_request_id_.fetch_add(1, std::memory_order_relaxed); }
   void fail(std::string_view what, const Status& status);
-  void adopt(Accepted accepted);
   void begin_drain();
   void wait_for_drain();
   void fail_waiters();  // With kStopped.
@@ -303,6 +321,13 @@ class Server : public api::Node {
   std::unique_ptr<peer::Transport> peers_;
   Listeners peer_listeners_;
   Listeners listeners_;
+  // After the listeners, whose connections they hold. Null if there is no TLS on that side.
+  std::unique_ptr<tls::Relay> client_relay_;
+  std::unique_ptr<tls::Relay> peer_relay_;
+  config::TlsOptions client_tls_;  // With the certificate that was made, if one was.
+  config::TlsOptions peer_tls_;
+  tls::Dialer peer_dialer_;
+  std::optional<TaskThreads> name_checks_;  // They wait for the DNS.
   Leadership leadership_;
   std::unique_ptr<ReadRounds> read_rounds_;
   TaskThreads confirmed_reads_{kConfirmedReadThreads};

@@ -185,7 +185,7 @@ Status Server::write_identity(const Beginning& beginning) {
 }
 
 Status Server::open_log() {
-  inquiry_ = std::make_unique<Inquiry>(log_);
+  inquiry_ = std::make_unique<Inquiry>(log_, peer_dialer_);
   make_version_monitor();
   log_->info("bootstrapping cluster");
   MORTISE_ASSIGN_OR_RETURN(auto beginning, find_beginning());
@@ -316,24 +316,6 @@ Status Server::make_raft(const Beginning& beginning) {
   log_->info("starting local member", {{"local-member-id", membership::hex_id(beginning.member_id)},
                                        {"cluster-id", membership::hex_id(beginning.cluster_id)}});
   log_->info("bootstrap successfully");
-  return Status();
-}
-
-Status Server::bind_listeners() {
-  Listeners::Options options{config_.socket_reuse_port, config_.socket_reuse_address};
-  log_->info("configuring peer listeners",
-             {{"listen-peer-urls", config::url_texts(config_.listen_peer_urls)}});
-  for (const config::Url& url : config_.listen_peer_urls) {
-    MORTISE_RETURN_IF_ERROR(peer_listeners_.add(url, options, [this](Accepted accepted) {
-      peers_->adopt(accepted.fd, std::move(accepted.remote));
-    }));
-  }
-  log_->info("configuring client listeners",
-             {{"listen-client-urls", config::url_texts(config_.listen_client_urls)}});
-  for (const config::Url& url : config_.listen_client_urls) {
-    MORTISE_RETURN_IF_ERROR(
-        listeners_.add(url, options, [this](Accepted accepted) { adopt(std::move(accepted)); }));
-  }
   return Status();
 }
 

@@ -207,6 +207,9 @@ Status Server::make_api() {
   pages::Pages::set_resolver([](const mortise_host* host) {
     return static_cast<Server*>(loader::HostObject::of(host).user())->pages_.get();
   });
+  if (client_relay_) {
+    service_->set_identify([this](std::string_view remote) { return caller_behind(remote); });
+  }
   service_->set_on_drained([this](const mortise_host* host) {
     std::lock_guard lock(chores_mutex_);
     for (Transport& transport : transports_) {
