@@ -466,7 +466,6 @@ TEST(Validation, UrlsFromFlags) {
 // Another value than the default for an option of its kind.
 std::string other_value(const Option& option) {
   static const std::map<std::string_view, std::string> kSpecial = {
-      {"auth-token", "jwt,sign-method=RS256"},
       {"tls-min-version", "TLS1.3"},
       {"tls-max-version", "TLS1.3"},
       {"log-rotation-config-json", "{}"},
@@ -528,8 +527,6 @@ TEST(NotYet, Values) {
       {{"--log-outputs=systemd/journal"},
        "--log-outputs=systemd/journal is not supported yet: the journal is not written to in this "
        "version"},
-      {{"--auth-plugin=rbac"},
-       "--auth-plugin is not supported yet: authentication plugins are not loaded in this version"},
   };
   for (const auto& test : kTests) EXPECT_EQ(verify_error(run(test.flags)), test.error);
 }

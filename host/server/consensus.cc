@@ -22,13 +22,13 @@ std::chrono::milliseconds request_timeout(const config::Config& config) {
   return std::chrono::seconds(5) + 2 * config.election_timeout;
 }
 
-void Server::propose(uint32_t field, std::string_view request,
+void Server::propose(uint32_t field, std::string_view request, const wire::Author& author,
                      std::unique_ptr<apply::Waiter> waiter) {
   if (raft_->committed() > applied_index() + kUnappliedEntriesMax) {
     return fail_with(std::move(waiter), rpc_errors::kTooManyRequests);
   }
   uint64_t id = next_request_id();
-  std::string data = wire::encode_raft_request(id, field, request);
+  std::string data = wire::encode_raft_request(id, field, request, author);
   if (data.size() > config_.max_request_bytes) {
     return fail_with(std::move(waiter), rpc_errors::kRequestTooLarge);
   }

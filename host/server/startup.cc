@@ -9,6 +9,9 @@
 namespace mortise::server {
 namespace {
 
+// Of plugins' tasks: one that hashes a password, which takes long, leaves the other for the rest.
+constexpr size_t kExecutorThreads = 2;
+
 // The entries that recovery finds: those above what the store holds, and before them what members
 // that lag may want.
 class LogSink : public wal::RecoverySink {
@@ -96,7 +99,7 @@ std::unique_ptr<loader::HostObject> Server::host_object(const std::string& plugi
 Status Server::load_plugins() {
   auto dirs = config::plugin_search_path(config_, executable_dir_);
   metrics_ = std::make_unique<loader::MetricsRegistry>();
-  executor_ = std::make_unique<loader::Executor>(1);
+  executor_ = std::make_unique<loader::Executor>(kExecutorThreads);
   MORTISE_ASSIGN_OR_RETURN(auto backend,
                            loader::load(config_.backend.name_or_path, dirs, "backend_"));
   MORTISE_ASSIGN_OR_RETURN(backend_table_, loader::backend(*backend));
@@ -105,6 +108,7 @@ Status Server::load_plugins() {
   MORTISE_ASSIGN_OR_RETURN(auto watch, loader::load(config_.watch.name_or_path, dirs, "watch_"));
   MORTISE_ASSIGN_OR_RETURN(watch_table_, loader::watch(*watch));
   watch_host_ = host_object(watch->name);
+  MORTISE_RETURN_IF_ERROR(load_auth_plugin(dirs));
   for (const config::PluginSpec& spec : config_.transports) {
     MORTISE_ASSIGN_OR_RETURN(auto plugin, loader::load(spec.name_or_path, dirs, "transport_"));
     Transport transport;
