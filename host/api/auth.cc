@@ -22,7 +22,8 @@ void propose_parsed(Call call, uint32_t field) {
   propose(std::move(call), field);
 }
 
-// Only an administrator may have passwords hashed, which takes long.
+// What the plugin has a say in before it is logged. Only an administrator may have passwords
+// hashed, which takes long.
 template <typename Request>
 void propose_prepared(Call call, uint32_t field) {
   Request request;
@@ -168,7 +169,7 @@ void auth_user_revoke_role(Call call) {
                                                           wire::kRaftUserRevokeRole);
 }
 void auth_role_add(Call call) {
-  propose_parsed<etcdserverpb::AuthRoleAddRequest>(std::move(call), wire::kRaftRoleAdd);
+  propose_prepared<etcdserverpb::AuthRoleAddRequest>(std::move(call), wire::kRaftRoleAdd);
 }
 void auth_role_get(Call call) {
   propose_parsed<etcdserverpb::AuthRoleGetRequest>(std::move(call), wire::kRaftRoleGet);

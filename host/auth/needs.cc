@@ -150,6 +150,8 @@ bool needs_of_proposal(uint32_t field, std::string_view request, Needs* out) {
     case wire::kRaftTxn: {
       bool decoded = needs_of_entry(field, request, out);
       out->leases.clear();  // Which keys those are is known when the entry is applied.
+      // A txn without operations tells the revision.
+      if (out->list.empty()) out->add(MORTISE_ACCESS_LOGGED_IN);
       return decoded;
     }
     default: break;

@@ -363,10 +363,10 @@ class Parser {
     config.client_cert_auth = values_.flag("client-cert-auth");
     if (config.bcrypt_cost == config.effective_bcrypt_cost()) return;
     log("warn", "use default bcrypt cost instead of the invalid given cost",
-         {{"min-cost", std::to_string(kBcryptCostMin)},
-          {"max-cost", std::to_string(kBcryptCostMax)},
-          {"default-cost", std::to_string(kBcryptCostDefault)},
-          {"given-cost", std::to_string(config.bcrypt_cost)}});
+        {{"min-cost", std::to_string(kBcryptCostMin)},
+         {"max-cost", std::to_string(kBcryptCostMax)},
+         {"default-cost", std::to_string(kBcryptCostDefault)},
+         {"given-cost", std::to_string(config.bcrypt_cost)}});
   }
 
   void fill_plugins() {

@@ -191,7 +191,7 @@ TEST(Defaults, Config) {
   EXPECT_EQ(config.backend.name_or_path, "rocksdb");
   EXPECT_EQ(config.backend.options_json, "{}");
   EXPECT_EQ(config.watch.name_or_path, "interval");
-  EXPECT_EQ(config.auth.name_or_path, "none");
+  EXPECT_EQ(config.auth.name_or_path, "rbac");
   ASSERT_EQ(config.transports.size(), 2u);
   EXPECT_EQ(config.transports[0].name_or_path, "grpc");
   EXPECT_EQ(config.transports[0].options_json, "{}");

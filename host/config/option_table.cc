@@ -316,7 +316,7 @@ constexpr Option kOptions[] = {
      Support::kEffective, "", "Watch plugin: interval, or the path of a plugin.", true},
     {"transport-plugins", Kind::kList, "grpc,http", "transport-plugins", Group::kPlugins,
      Support::kEffective, "", "Transports, by name or path.", true},
-    {"auth-plugin", Kind::kString, "none", "auth-plugin", Group::kPlugins, Support::kEffective, "",
+    {"auth-plugin", Kind::kString, "rbac", "auth-plugin", Group::kPlugins, Support::kEffective, "",
      "Authentication plugin: rbac, the path of a plugin, or none, with which authentication cannot "
      "be enabled.",
      true},

@@ -21,8 +21,8 @@ Status Server::make_authority() {
                          {"bcrypt_cost", config_.effective_bcrypt_cost()},
                          {"token_ttl_s", config_.auth_token_ttl},
                          {"client_cert_auth", config_.client_cert_auth}};
-  MORTISE_ASSIGN_OR_RETURN(
-      authority_, auth::Authority::create(auth_table_, auth_host_->get(), options.dump()));
+  MORTISE_ASSIGN_OR_RETURN(authority_,
+                           auth::Authority::create(auth_table_, auth_host_->get(), options.dump()));
   return Status();
 }
 
