@@ -2,6 +2,8 @@
 // is what the apply stage asks it, and what it does with the answer.
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "host/apply/applier.h"
 #include "host/auth/fake_plugin.h"
 #include "host/mvcc/test_store.h"
@@ -162,8 +164,8 @@ TEST_F(AuthStageTest, AChangeCountsFromTheNextEntryOn) {
   add(wire::kRaftPut, put("a3"), {"alice", revision + 2});
   ASSERT_TRUE(apply_all().ok());
   std::vector<std::string> last(answers_.end() - 5, answers_.end());
-  EXPECT_EQ(last, (std::vector<std::string>{"ok", "ok", "etcdserver: permission denied", "ok",
-                                            "ok"}));
+  EXPECT_EQ(last,
+            (std::vector<std::string>{"ok", "ok", "etcdserver: permission denied", "ok", "ok"}));
   // Before the events, so that nobody sees those that follow a change.
   EXPECT_EQ(trace_, (std::vector<std::string>{"auth", "events 2"}));
 }

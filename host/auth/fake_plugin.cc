@@ -126,8 +126,7 @@ mortise_rpc_code apply(mortise_auth* self, uint32_t field, mortise_bytes request
   return 0;
 }
 
-void prepare(mortise_auth*, uint32_t, mortise_buffer request, mortise_done_fn done,
-             void* context) {
+void prepare(mortise_auth*, uint32_t, mortise_buffer request, mortise_done_fn done, void* context) {
   done(context, 0, {}, request);
 }
 

@@ -9,9 +9,6 @@
 namespace mortise::server {
 namespace {
 
-// Of plugins' tasks: one that hashes a password, which takes long, leaves the other for the rest.
-constexpr size_t kExecutorThreads = 2;
-
 // The entries that recovery finds: those above what the store holds, and before them what members
 // that lag may want.
 class LogSink : public wal::RecoverySink {
@@ -99,7 +96,7 @@ std::unique_ptr<loader::HostObject> Server::host_object(const std::string& plugi
 Status Server::load_plugins() {
   auto dirs = config::plugin_search_path(config_, executable_dir_);
   metrics_ = std::make_unique<loader::MetricsRegistry>();
-  executor_ = std::make_unique<loader::Executor>(kExecutorThreads);
+  executor_ = std::make_unique<loader::Executor>(1);
   MORTISE_ASSIGN_OR_RETURN(auto backend,
                            loader::load(config_.backend.name_or_path, dirs, "backend_"));
   MORTISE_ASSIGN_OR_RETURN(backend_table_, loader::backend(*backend));

@@ -204,8 +204,7 @@ class Histories {
       case 2:
       case 3: return role_add(role(pick(kRoles)), as);
       case 4:
-      case 5:
-        return grant_role(user(pick(kUsers)), chance(3) ? "root" : role(pick(kRoles)), as);
+      case 5: return grant_role(user(pick(kUsers)), chance(3) ? "root" : role(pick(kRoles)), as);
       case 6: {
         pb::AuthUserRevokeRoleRequest request;
         request.set_name(chance(4) ? "root" : user(pick(kUsers)));

@@ -63,9 +63,8 @@ TEST_F(Advisory, CVE_2021_28235_DebugPagesShowNoPassword) {
   ASSERT_EQ(root_->add_user("dora", "pw-of-dora"), "OK");
   AuthClient dora(node_.endpoint());
   ASSERT_EQ(dora.login("dora", "pw-of-dora"), "OK");
-  for (const char* path :
-       {"/debug/requests?fam=grpc.Recv.etcdserverpb.Auth&b=0&exp=1", "/debug/events", "/debug/vars",
-        "/debug/pprof/cmdline", "/metrics"}) {
+  for (const char* path : {"/debug/requests?fam=grpc.Recv.etcdserverpb.Auth&b=0&exp=1",
+                           "/debug/events", "/debug/vars", "/debug/pprof/cmdline", "/metrics"}) {
     EXPECT_EQ(http_get(node_.endpoint(), path).find("pw-of-dora"), std::string::npos) << path;
   }
 }
@@ -111,9 +110,8 @@ TEST_F(Advisory, GHSA_q8m4_xhhv_38mg_NoServiceIsForNobody) {
   compaction.set_revision(1);
   EXPECT_EQ(nobody.call(plain.kv(), &pb::KV::Stub::Compact, compaction), kNoUser);
   EXPECT_EQ(low_->call(low_->plain().kv(), &pb::KV::Stub::Compact, compaction), kDenied);
-  EXPECT_EQ(
-      nobody.call(plain.maintenance(), &pb::Maintenance::Stub::Status, pb::StatusRequest()),
-      kNoUser);
+  EXPECT_EQ(nobody.call(plain.maintenance(), &pb::Maintenance::Stub::Status, pb::StatusRequest()),
+            kNoUser);
 }
 
 // What was inside of an inner txn was not looked at.

@@ -118,8 +118,7 @@ std::string AuthClient::range(const std::string& key, const std::string& range_e
               response == nullptr ? &ignored : response);
 }
 
-std::string AuthClient::remove(const std::string& key, const std::string& range_end,
-                               bool prev_kv) {
+std::string AuthClient::remove(const std::string& key, const std::string& range_end, bool prev_kv) {
   pb::DeleteRangeRequest request;
   request.set_key(key);
   request.set_range_end(range_end);
@@ -144,8 +143,7 @@ std::string AuthClient::revoke_lease(int64_t id) {
   return call(client_.lease(), &pb::Lease::Stub::LeaseRevoke, request);
 }
 
-std::string AuthClient::time_to_live(int64_t id, bool keys,
-                                     pb::LeaseTimeToLiveResponse* response) {
+std::string AuthClient::time_to_live(int64_t id, bool keys, pb::LeaseTimeToLiveResponse* response) {
   pb::LeaseTimeToLiveRequest request;
   request.set_id(id);
   request.set_keys(keys);

@@ -95,8 +95,7 @@ class AuthWatch {
 
  private:
   grpc::ClientContext context_;
-  std::unique_ptr<
-      grpc::ClientReaderWriter<etcdserverpb::WatchRequest, etcdserverpb::WatchResponse>>
+  std::unique_ptr<grpc::ClientReaderWriter<etcdserverpb::WatchRequest, etcdserverpb::WatchResponse>>
       stream_;
 };
 

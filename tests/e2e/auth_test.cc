@@ -89,8 +89,8 @@ TEST_F(AuthTest, MaintenanceIsForAdministrators) {
   Client& plain = alice_->plain();
   EXPECT_EQ(alice_->call(plain.maintenance(), &pb::Maintenance::Stub::Status, pb::StatusRequest()),
             "OK");
-  EXPECT_EQ(
-      alice_->call(plain.cluster(), &pb::Cluster::Stub::MemberList, pb::MemberListRequest()), "OK");
+  EXPECT_EQ(alice_->call(plain.cluster(), &pb::Cluster::Stub::MemberList, pb::MemberListRequest()),
+            "OK");
   EXPECT_EQ(alice_->call(plain.maintenance(), &pb::Maintenance::Stub::Alarm, pb::AlarmRequest()),
             "OK");
   pb::AlarmRequest alarm;
@@ -397,8 +397,7 @@ TEST_F(AuthTest, NothingSecretIsLogged) {
   alice_ = std::make_unique<AuthClient>(node_.endpoint());
   root_->enable_with_root();
   ASSERT_EQ(root_->add_user("carol", "very-secret-1"), "OK");
-  ASSERT_EQ(root_->add_user("carol", "very-secret-1"),
-            "9 etcdserver: user name already exists");
+  ASSERT_EQ(root_->add_user("carol", "very-secret-1"), "9 etcdserver: user name already exists");
   ASSERT_EQ(root_->change_password("carol", "very-secret-2"), "OK");
   ASSERT_EQ(alice_->login("carol", "very-secret-2"), "OK");
   EXPECT_NE(alice_->login("carol", "very-secret-3"), "OK");
@@ -425,8 +424,8 @@ TEST_F(NoAuthTest, AMemberWithoutThePluginSaysSo) {
   EXPECT_EQ(client.add_user("root", "pw"), refusal);
   EXPECT_EQ(client.login("root", "pw"), "9 etcdserver: authentication is not enabled");
   pb::AuthStatusResponse status;
-  EXPECT_EQ(client.call(client.plain().auth(), &pb::Auth::Stub::AuthStatus,
-                        pb::AuthStatusRequest(), &status),
+  EXPECT_EQ(client.call(client.plain().auth(), &pb::Auth::Stub::AuthStatus, pb::AuthStatusRequest(),
+                        &status),
             "OK");
   EXPECT_FALSE(status.enabled());
 }
