@@ -1,6 +1,7 @@
 #include "host/api/call.h"
 
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 
 namespace mortise::api {
 namespace {
@@ -67,9 +68,57 @@ void when_linearizable(Call call, std::function<void(Call)> next) {
   });
 }
 
-void propose(Call call, uint32_t field, std::string_view request) {
-  const Context& context = call.context();
-  context.node->propose(field, request, std::make_unique<ProposalWaiter>(std::move(call)));
+namespace {
+
+std::unique_ptr<apply::Waiter> waiter_of(Call call, const MakeWaiter& make_waiter) {
+  if (make_waiter) return make_waiter(std::move(call));
+  return std::make_unique<ProposalWaiter>(std::move(call));
+}
+
+void propose_permitted(Call call, uint32_t field, std::string_view request,
+                       const MakeWaiter& make_waiter) {
+  Node* node = call.context().node;
+  if (call.identity() == nullptr) {
+    return node->propose(field, request, {}, waiter_of(std::move(call), make_waiter));
+  }
+  const mortise_identity who = *call.identity();
+  node->propose(field, request, auth::author_of(who), waiter_of(std::move(call), make_waiter));
+}
+
+}  // namespace
+
+void propose_judged(Call call, uint32_t field, std::string_view request) {
+  propose_permitted(std::move(call), field, request, {});
+}
+
+namespace {
+
+RpcStatus judge_proposal(Call* call, uint32_t field, std::string_view request) {
+  thread_local auth::Needs needs;
+  needs.clear();
+  if (!auth::needs_of_proposal(field, request, &needs)) return rpc_errors::kMalformed;
+  return judge(call, needs);
+}
+
+}  // namespace
+
+void propose(Call call, uint32_t field, std::string_view request, MakeWaiter make_waiter,
+             RefuseFn refuse) {
+  if (!call.context().auth_enabled()) {
+    return propose_permitted(std::move(call), field, request, make_waiter);
+  }
+  RpcStatus status = judge_proposal(&call, field, request);
+  if (status.ok()) return propose_permitted(std::move(call), field, request, make_waiter);
+  if (!may_be_behind(call.context(), status)) return refuse(&call, status);
+  Node* node = call.context().node;
+  auto shared = std::make_shared<Call>(std::move(call));
+  node->when_linearizable([shared, field, bytes = std::string(request), status, refuse,
+                           make_waiter = std::move(make_waiter)](const RpcStatus& read) {
+    if (!read.ok()) return refuse(shared.get(), status);
+    RpcStatus again = judge_proposal(shared.get(), field, bytes);
+    if (!again.ok()) return refuse(shared.get(), again);
+    propose_permitted(std::move(*shared), field, bytes, make_waiter);
+  });
 }
 
 RpcStatus Call::too_large(size_t response_bytes) {

@@ -33,7 +33,9 @@ class Call {
         remote_(std::move(o.remote_)),
         done_(std::exchange(o.done_, nullptr)),
         done_context_(o.done_context_),
-        start_(o.start_) {}
+        start_(o.start_),
+        credentials_(std::move(o.credentials_)),
+        identity_(std::move(o.identity_)) {}
   Call& operator=(Call&&) = delete;
   ~Call() { MORTISE_CHECK(done_ == nullptr, "a call was dropped without an answer"); }
 
@@ -41,7 +43,20 @@ class Call {
   bool is_answered() const { return done_ == nullptr; }
   std::string_view request() const { return request_.view(); }
   std::string_view grpc_path() const;
+  const std::string& remote() const { return remote_; }
   std::chrono::steady_clock::time_point start() const { return start_; }
+  // What the caller says of itself; null if it says nothing.
+  void set_credentials(std::shared_ptr<const auth::Credentials> credentials) {
+    credentials_ = std::move(credentials);
+  }
+  const std::shared_ptr<const auth::Credentials>& credentials() const { return credentials_; }
+  // Who it was found to be (permit.h); null while there is no authentication.
+  void set_identity(std::unique_ptr<mortise_identity> who) { identity_ = std::move(who); }
+  const mortise_identity* identity() const { return identity_.get(); }
+  // In whose name it logs requests.
+  wire::Author author() const {
+    return identity_ == nullptr ? wire::Author() : auth::author_of(*identity_);
+  }
   // Gives the request's memory back before the answer; the log then knows less of the call.
   void drop_request() { request_ = rpc::Payload(); }
 
@@ -77,6 +92,8 @@ class Call {
   mortise_done_fn done_;
   void* done_context_;
   std::chrono::steady_clock::time_point start_;
+  std::shared_ptr<const auth::Credentials> credentials_;
+  std::unique_ptr<mortise_identity> identity_;
 };
 
 // A call whose work ends early when its client is gone. It lives until it has been answered.
@@ -103,8 +120,16 @@ void run_long(Call call, void (*task)(Call));
 // Goes on with the call once a read of the store is linearizable, or fails it.
 void when_linearizable(Call call, std::function<void(Call)> next);
 
-// Logs the call's request and answers with header and body when it is applied.
-void propose(Call call, uint32_t field, std::string_view request);
+// Logs a request in the caller's name, if it may have it logged, and answers with header and body
+// when it is applied. With `make_waiter` that is who hears of the entry, and answers; with `refuse`
+// that is how a caller who may not is told.
+using MakeWaiter = std::function<std::unique_ptr<apply::Waiter>(Call call)>;
+using RefuseFn = void (*)(Call* call, const RpcStatus& status);
+void propose(
+    Call call, uint32_t field, std::string_view request, MakeWaiter make_waiter = {},
+    RefuseFn refuse = [](Call* call, const RpcStatus& status) { call->fail(status); });
+// The same for a caller who was found to be allowed to.
+void propose_judged(Call call, uint32_t field, std::string_view request);
 inline void propose(Call call, uint32_t field) {
   // The views survive the move: they point into the payload, not into the call.
   std::string_view request = call.request();

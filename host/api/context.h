@@ -14,6 +14,7 @@
 
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
+#include "host/auth/warrant.h"
 #include "host/lease/lessor.h"
 #include "host/lock/keeper.h"
 #include "host/membership/cluster.h"
@@ -47,9 +48,9 @@ using RenewalDone = std::function<void(const RpcStatus&, int64_t ttl)>;
 class Node {
  public:
   virtual ~Node() = default;
-  // Logs a request; the waiter is completed when it is applied or has failed, maybe before this
-  // returns.
-  virtual void propose(uint32_t field, std::string_view request,
+  // Logs a request in the author's name; the waiter is completed when it is applied or has failed,
+  // maybe before this returns. Handlers use propose() of call.h, which asks who may.
+  virtual void propose(uint32_t field, std::string_view request, const wire::Author& author,
                        std::unique_ptr<apply::Waiter> waiter) = 0;
   // The same for a change of the membership, whose waiter finds its entry by the change's id.
   virtual void propose_membership(raft::MembershipChange change,
@@ -105,7 +106,8 @@ class Node {
   // Would `cost` bytes more stay within the quota? Raises the NOSPACE alarm if not.
   virtual bool has_space(int64_t cost) = 0;
   virtual StoreFigures store_figures() = 0;
-  virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client) = 0;
+  virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client,
+                                        std::shared_ptr<auth::Warrant> warrant) = 0;
   virtual void log(std::string_view level, std::string_view message,
                    const std::vector<LogField>& fields,
                    std::source_location where = std::source_location::current()) = 0;
@@ -133,9 +135,12 @@ struct Context {
   lock::Keeper* keeper = nullptr;
   membership::Cluster* cluster = nullptr;
   apply::Alarms* alarms = nullptr;
+  auth::Authority* authority = nullptr;  // Null: no authentication is served.
   std::atomic<uint32_t>* open_snapshots = nullptr;
   bool fast_keep_alive = true;  // A lease that is known is renewed without a wait for the log.
   Limits limits;
+
+  bool auth_enabled() const { return authority != nullptr && authority->enabled(); }
 
   rpc::Header header(int64_t revision) const {
     return {cluster->cluster_id(), cluster->local_id(), revision, node->term()};

@@ -51,9 +51,8 @@ void set_downgrade(Call call, bool enabled, const std::string& version) {
   std::string request;
   wire::append_varint_field(&request, 1, enabled ? 1 : 0);
   if (!version.empty()) wire::append_bytes_field(&request, 2, version);
-  Node* node = call.context().node;
-  node->propose(wire::kRaftDowngradeInfoSet, request,
-                std::make_unique<DowngradeWaiter>(std::move(call)));
+  propose(std::move(call), wire::kRaftDowngradeInfoSet, request,
+          [](Call proposed) { return std::make_unique<DowngradeWaiter>(std::move(proposed)); });
 }
 
 void reject(Call call, const RpcStatus& status) {

@@ -1,6 +1,7 @@
 // v3electionpb.Election
 #include "host/lock/election.h"
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 #include "host/api/session.h"
 #include "host/api/txn_check.h"
 #include "host/lock/key_scan.h"
@@ -79,6 +80,11 @@ void read_leader(Call call, const v3electionpb::LeaderRequest& request) {
   if (context.alarms->is_active(apply::kAlarmCorrupt)) {
     return fail_inner(&call, rpc_errors::kCorrupt);
   }
+  auth::Needs needs;
+  std::string prefix = lock::prefix_of(request.name());
+  std::string end = lock::prefix_end(prefix);
+  needs.add(MORTISE_ACCESS_READ, prefix, end);
+  if (RpcStatus status = judge(&call, needs); !status.ok()) return fail_inner(&call, status);
   auto oldest = lock::find_oldest(*context.store, lock::prefix_of(request.name()));
   if (!oldest.ok()) return call.fail(oldest.status());
   const lock::Found& leader = **oldest;
@@ -100,8 +106,8 @@ void election_leader(Call call) {
 }
 
 rpc::ServerStream* election_observe(const Context& context, const rpc::ClientStream& client,
-                                    RpcStatus* refused) {
-  rpc::ServerStream* stream = context.keeper->observe(client);
+                                    std::shared_ptr<auth::Warrant> warrant, RpcStatus* refused) {
+  rpc::ServerStream* stream = context.keeper->observe(client, std::move(warrant));
   if (stream == nullptr) *refused = rpc_errors::kStopped;
   return stream;
 }

@@ -7,7 +7,10 @@ namespace mortise::api {
 
 class FakeNode : public Node {
  public:
-  void propose(uint32_t, std::string_view, std::unique_ptr<apply::Waiter>) override { unused(); }
+  void propose(uint32_t, std::string_view, const wire::Author&,
+               std::unique_ptr<apply::Waiter>) override {
+    unused();
+  }
   void propose_membership(raft::MembershipChange, std::unique_ptr<apply::Waiter>) override {
     unused();
   }
@@ -40,7 +43,9 @@ class FakeNode : public Node {
   int64_t new_lease_id() override { unused(); }
   bool has_space(int64_t) override { unused(); }
   StoreFigures store_figures() override { unused(); }
-  rpc::ServerStream* open_watch(const rpc::ClientStream&) override { unused(); }
+  rpc::ServerStream* open_watch(const rpc::ClientStream&, std::shared_ptr<auth::Warrant>) override {
+    unused();
+  }
   void log(std::string_view, std::string_view, const std::vector<LogField>&,
            std::source_location) override {}
 

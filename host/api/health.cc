@@ -68,7 +68,8 @@ void health_list(Call call) {
   call.reply(to_bytes(response));
 }
 
-rpc::ServerStream* health_watch(const Context&, const rpc::ClientStream& client, RpcStatus*) {
+rpc::ServerStream* health_watch(const Context&, const rpc::ClientStream& client,
+                                std::shared_ptr<auth::Warrant>, RpcStatus*) {
   auto stream = std::make_shared<HealthStream>(client);
   stream->start();
   return stream.get();

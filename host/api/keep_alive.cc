@@ -4,6 +4,7 @@
 
 #include "host/api/lease_work.h"
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 
 namespace mortise::api {
 namespace {
@@ -19,8 +20,9 @@ class KeepAliveStream : public rpc::ServerStream,
   static constexpr size_t kWaitingMax = 16384;
   static constexpr size_t kUnderWayMax = 64;
 
-  KeepAliveStream(const Context& context, const rpc::ClientStream& client)
-      : context_(context), client_(client) {}
+  KeepAliveStream(const Context& context, const rpc::ClientStream& client,
+                  std::shared_ptr<auth::Warrant> warrant)
+      : context_(context), client_(client), warrant_(std::move(warrant)) {}
 
   void start() {
     self_ = shared_from_this();
@@ -90,12 +92,27 @@ class KeepAliveStream : public rpc::ServerStream,
     request.revision = context_.node->revision();
     int64_t id = request.id;
     uint64_t number = first_number_ + under_way_++;
+    RpcStatus refused = permit(id);
+    if (!refused.ok()) {
+      request.is_done = true;
+      request.status = refused;
+      return;
+    }
     lock.unlock();  // It may be answered at once.
     renew_lease(context_, id,
                 [self = shared_from_this(), number](const RpcStatus& status, int64_t ttl) {
                   self->renewed(number, status, ttl);
                 });
     lock.lock();
+  }
+  // A lease lives on for whoever may write its keys.
+  RpcStatus permit(int64_t lease) {
+    if (!context_.auth_enabled()) return RpcStatus();
+    auth::Needs needs;
+    needs.add(MORTISE_ACCESS_LOGGED_IN);
+    RpcStatus status = warrant_->permit(needs);
+    if (!status.ok()) return status;
+    return judge_lease_keys(context_, warrant_->identity(), lease, MORTISE_ACCESS_WRITE);
   }
   void renewed(uint64_t number, const RpcStatus& status, int64_t ttl) {
     std::unique_lock lock(mutex_);
@@ -138,6 +155,7 @@ class KeepAliveStream : public rpc::ServerStream,
   const Context& context_;
   rpc::ClientStream client_;
   std::mutex mutex_;
+  const std::shared_ptr<auth::Warrant> warrant_;
   std::shared_ptr<KeepAliveStream> self_;  // Keeps the stream until it has ended.
   std::deque<Request> requests_;           // The first under_way_ of them are being renewed.
   uint64_t first_number_ = 0;              // Of the first one that waits, counted from the start.
@@ -151,8 +169,8 @@ class KeepAliveStream : public rpc::ServerStream,
 }  // namespace
 
 rpc::ServerStream* lease_keep_alive(const Context& context, const rpc::ClientStream& client,
-                                    RpcStatus*) {
-  auto stream = std::make_shared<KeepAliveStream>(context, client);
+                                    std::shared_ptr<auth::Warrant> warrant, RpcStatus*) {
+  auto stream = std::make_shared<KeepAliveStream>(context, client, std::move(warrant));
   stream->start();
   return stream.get();
 }

@@ -1,5 +1,6 @@
 // etcdserverpb.KV
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 #include "host/api/read_view.h"
 #include "host/api/request_stats.h"
 #include "host/api/txn_check.h"
@@ -8,6 +9,13 @@
 
 namespace mortise::api {
 namespace {
+
+bool needs_of_range(std::string_view request, auth::Needs* out) {
+  return auth::needs_of_proposal(wire::kRaftRange, request, out);
+}
+bool needs_of_txn(std::string_view request, auth::Needs* out) {
+  return auth::needs_of_proposal(wire::kRaftTxn, request, out);
+}
 
 constexpr size_t kRangeResponseBytes = 512;  // First guess; most reads are of one small key.
 
@@ -50,10 +58,12 @@ void read_only_txn_within(store::ReadBudget* budget, const wire::TxnRequest& txn
   if (!status.ok()) return call.fail(status);
   warn_if_slow_read(call, "read-only txn ", outcome.rpc, [&] { return describe_txn(outcome); });
   if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
+  if (RpcStatus old = still_current(call); !old.ok()) return call.fail(old);
   call.reply(respond(context, outcome.revision, outcome.body.view()));
 }
 
 void read_only_txn(Call call, const wire::TxnRequest& txn) {
+  if (RpcStatus status = judge(&call, needs_of_txn); !status.ok()) return call.fail(status);
   store::ReadBudget budget(kInlineReadBytesMax);
   read_only_txn_within(&budget, txn, call);
   if (call.is_answered()) return;
@@ -84,6 +94,7 @@ void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, 
            " size:" + std::to_string(size);
   });
   if (!result.rpc.ok()) return call.fail(result.rpc);
+  if (RpcStatus old = still_current(call); !old.ok()) return call.fail(old);
   call.reply(std::move(response));
 }
 
@@ -92,6 +103,7 @@ void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, 
 namespace {
 
 void read_range(Call call, const wire::RangeRequest& request) {
+  if (RpcStatus status = judge(&call, needs_of_range); !status.ok()) return call.fail(status);
   store::ReadBudget budget(kInlineReadBytesMax);
   range_within(&budget, request, call);
   if (call.is_answered()) return;
@@ -197,10 +209,10 @@ void kv_compact(Call call) {
     if (f.is_varint(2)) physical = f.varint != 0;
   }
   if (reader.failed()) return call.fail(rpc_errors::kMalformed);
-  const Context& context = call.context();
   std::string_view request = call.request();
-  context.node->propose(wire::kRaftCompaction, request,
-                        std::make_unique<CompactWaiter>(std::move(call), revision, physical));
+  propose(std::move(call), wire::kRaftCompaction, request, [revision, physical](Call proposed) {
+    return std::make_unique<CompactWaiter>(std::move(proposed), revision, physical);
+  });
 }
 
 }  // namespace mortise::api

@@ -40,7 +40,7 @@ class Renewing : public std::enable_shared_from_this<Renewing> {
      private:
       std::shared_ptr<Renewing> renewing_;
     };
-    context_.node->propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints({{id_, 0, 0}}),
+    context_.node->propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints({{id_, 0, 0}}), {},
                            std::make_unique<Forgotten>(shared_from_this()));
   }
 

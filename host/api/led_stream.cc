@@ -21,32 +21,40 @@ rpc::ClientStream LedStream::client() {
 }
 
 void LedStream::begin(rpc::ServerStream* inner) {
+  auto self = shared_from_this();
   std::lock_guard lock(calls_);
   inner_ = inner;
+  if (!ended_ && granted_ > 0) inner_->on_grant(granted_);
+  if (!ended_ && half_closed_) inner_->on_half_close();
+  if (!ended_ && canceled_) inner_->on_cancel();
 }
 
 void LedStream::on_message(rpc::Payload message) {
   auto self = shared_from_this();
   std::lock_guard lock(calls_);
-  if (!ended_) inner_->on_message(std::move(message));
+  // No message comes before the stream has given credit for it.
+  if (!ended_ && inner_ != nullptr) inner_->on_message(std::move(message));
 }
 
 void LedStream::on_half_close() {
   auto self = shared_from_this();
   std::lock_guard lock(calls_);
-  if (!ended_) inner_->on_half_close();
+  half_closed_ = true;
+  if (!ended_ && inner_ != nullptr) inner_->on_half_close();
 }
 
 void LedStream::on_grant(uint64_t bytes) {
   auto self = shared_from_this();
   std::lock_guard lock(calls_);
-  if (!ended_) inner_->on_grant(bytes);
+  if (inner_ == nullptr) granted_ += bytes;
+  if (!ended_ && inner_ != nullptr) inner_->on_grant(bytes);
 }
 
 void LedStream::on_cancel() {
   auto self = shared_from_this();
   std::lock_guard lock(calls_);
-  if (!ended_) inner_->on_cancel();
+  canceled_ = true;
+  if (!ended_ && inner_ != nullptr) inner_->on_cancel();
 }
 
 void LedStream::end(mortise_rpc_code code, mortise_bytes message) {
@@ -67,15 +75,16 @@ void LedStream::end(mortise_rpc_code code, mortise_bytes message) {
 void LedStream::cancel_for_lost_leader() {
   std::lock_guard canceling(canceling_);
   std::lock_guard lock(calls_);
-  if (ended_ || inner_ == nullptr) return;
+  if (ended_ || inner_ == nullptr || !needs_leader_) return;
   lost_leader_ = true;
   canceler_ = std::this_thread::get_id();
   inner_->on_cancel();
   canceler_ = std::thread::id();
 }
 
-std::shared_ptr<LedStream> LedStreams::open(const mortise_stream_events* events, void* context) {
-  auto stream = std::make_shared<LedStream>(this, events, context);
+std::shared_ptr<LedStream> LedStreams::open(const mortise_stream_events* events, void* context,
+                                            bool needs_leader) {
+  auto stream = std::make_shared<LedStream>(this, events, context, needs_leader);
   std::lock_guard lock(mutex_);
   streams_[stream.get()] = stream;
   return stream;

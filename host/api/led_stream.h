@@ -1,4 +1,5 @@
-// Streams whose clients want them to end when the member has no leader (metadata `hasleader`).
+// Streams whose clients want them to end when the member has no leader (metadata `hasleader`), and
+// those that are opened a moment after their clients came.
 //
 // A LedStream stands between the transport and the stream: it passes on everything, and can cancel
 // the stream as a client would, with a reason of its own. LedStreams knows all of them.
@@ -22,12 +23,12 @@ class LedStreams;
 
 class LedStream : public rpc::ServerStream, public std::enable_shared_from_this<LedStream> {
  public:
-  LedStream(LedStreams* all, const mortise_stream_events* events, void* context)
-      : all_(all), events_(*events), context_(context) {}
+  LedStream(LedStreams* all, const mortise_stream_events* events, void* context, bool needs_leader)
+      : all_(all), events_(*events), context_(context), needs_leader_(needs_leader) {}
 
   // What the stream gets as its client.
   rpc::ClientStream client();
-  // The stream has been opened.
+  // The stream has been opened. What its client did before reaches it now.
   void begin(rpc::ServerStream* inner);
 
   void on_message(rpc::Payload message) override;
@@ -44,8 +45,12 @@ class LedStream : public rpc::ServerStream, public std::enable_shared_from_this<
   LedStreams* const all_;
   const mortise_stream_events events_;
   void* const context_;
+  const bool needs_leader_;
   std::mutex calls_;  // One call at a time into the stream.
   rpc::ServerStream* inner_ = nullptr;
+  uint64_t granted_ = 0;  // Before it was opened, as what follows.
+  bool half_closed_ = false;
+  bool canceled_ = false;
   std::mutex canceling_;  // Held while the stream is told that the leader is lost.
   std::atomic<std::thread::id> canceler_{};
   std::atomic<bool> lost_leader_{false};
@@ -54,7 +59,8 @@ class LedStream : public rpc::ServerStream, public std::enable_shared_from_this<
 
 class LedStreams {
  public:
-  std::shared_ptr<LedStream> open(const mortise_stream_events* events, void* context);
+  std::shared_ptr<LedStream> open(const mortise_stream_events* events, void* context,
+                                  bool needs_leader = true);
   // Ends all streams as Unavailable "etcdserver: no leader".
   void cancel_all();
 

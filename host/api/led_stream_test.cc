@@ -82,5 +82,35 @@ TEST_F(LedStreamTest, AStreamThatHasEndedIsLeftAlone) {
   EXPECT_EQ(client_.ended, ended);
 }
 
+// A stream may be opened a moment after its client came.
+TEST(LateStreamTest, GetsWhatItsClientDidBefore) {
+  const mortise_stream_events on_client = events();
+  Client client;
+  LedStreams all;
+  auto led = all.open(&on_client, &client, /*needs_leader=*/false);
+  led->on_grant(5);
+  led->on_half_close();
+  all.cancel_all();
+  EXPECT_EQ(client.ends, 0);
+  Stream stream(led->client());
+  led->begin(&stream);
+  EXPECT_EQ(stream.grants, 1);
+  all.cancel_all();  // It needs no leader.
+  EXPECT_EQ(client.ends, 0);
+  led->on_cancel();
+  EXPECT_EQ(client.ends, 1);
+}
+
+TEST(LateStreamTest, EndsWhenItsClientIsGoneBefore) {
+  const mortise_stream_events on_client = events();
+  Client client;
+  LedStreams all;
+  auto led = all.open(&on_client, &client, /*needs_leader=*/false);
+  led->on_cancel();
+  Stream stream(led->client());
+  led->begin(&stream);
+  EXPECT_EQ(client.ended, "context canceled");
+}
+
 }  // namespace
 }  // namespace mortise::api

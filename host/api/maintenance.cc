@@ -1,4 +1,4 @@
-// etcdserverpb.Maintenance and Auth.AuthStatus
+// etcdserverpb.Maintenance
 #include "host/api/methods.h"
 #include "host/mvcc/hash.h"
 #include "host/snapshot/etcd_rows.h"
@@ -104,13 +104,5 @@ void maintenance_defragment(Call call) {
 void maintenance_hash(Call call) { run_long(std::move(call), hash_now); }
 
 void maintenance_hash_kv(Call call) { run_long(std::move(call), hash_kv_now); }
-
-void auth_status(Call call) {
-  const Context& context = call.context();
-  etcdserverpb::AuthStatusResponse response;
-  response.set_enabled(false);
-  response.set_authrevision(1);
-  call.reply(respond(context, context.node->revision(), response.SerializeAsString()));
-}
 
 }  // namespace mortise::api

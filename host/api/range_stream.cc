@@ -45,8 +45,9 @@ ByteBuffer wrap(std::string_view header, std::string_view kvs, std::string_view 
 // lock is for the proof that reads are linearizable, which comes on another thread.
 class RangeStream : public rpc::ServerStream, public std::enable_shared_from_this<RangeStream> {
  public:
-  RangeStream(const Context& context, const rpc::ClientStream& client)
-      : context_(context), client_(client) {}
+  RangeStream(const Context& context, const rpc::ClientStream& client,
+              std::shared_ptr<auth::Warrant> warrant)
+      : context_(context), client_(client), warrant_(std::move(warrant)) {}
 
   // There is one request, and no other message that would need credit.
   void start() {
@@ -82,8 +83,20 @@ class RangeStream : public rpc::ServerStream, public std::enable_shared_from_thi
  private:
   void begin(std::unique_lock<std::mutex>& lock, const RpcStatus& status) {
     if (!status.ok()) return end(lock, status);
+    if (RpcStatus refused = permit(); !refused.ok()) return end(lock, refused);
     started_ = true;
     pump(lock);
+  }
+  RpcStatus permit() {
+    if (!context_.auth_enabled()) return RpcStatus();
+    auth::Needs needs;
+    needs.add(request_);
+    return warrant_->permit(needs);
+  }
+  // Users and roles are still those by which the whole was permitted.
+  bool is_current() const {
+    uint64_t revision = warrant_ == nullptr ? 0 : warrant_->identity().auth_revision;
+    return revision == 0 || revision == context_.authority->revision();
   }
   void pump(std::unique_lock<std::mutex>& lock) {
     if (!started_ || ended_) return;
@@ -108,6 +121,7 @@ class RangeStream : public rpc::ServerStream, public std::enable_shared_from_thi
     Status status = mvcc::range_chunk(read.context, request_, limit, &kvs, &chunk);
     if (!status.ok()) return internal(status);
     if (!chunk.rpc.ok()) return chunk.rpc;
+    if (!is_current()) return rpc_errors::kAuthOldRevision;
     keys_sent_ += chunk.kv_count;
     keys_left_ -= chunk.kv_count;
     if (chunk.more) {
@@ -144,6 +158,7 @@ class RangeStream : public rpc::ServerStream, public std::enable_shared_from_thi
     mvcc::RangeResult result;
     Status status = mvcc::range(context, request_, &none, &result);
     if (!status.ok()) return internal(status);
+    if (!is_current()) return rpc_errors::kAuthOldRevision;
     if (result.rpc.ok()) send_answer({}, result);
     return result.rpc;
   }
@@ -181,6 +196,7 @@ class RangeStream : public rpc::ServerStream, public std::enable_shared_from_thi
 
   const Context& context_;
   rpc::ClientStream client_;
+  const std::shared_ptr<auth::Warrant> warrant_;
   std::mutex mutex_;                   // Guards what follows.
   std::shared_ptr<RangeStream> self_;  // Keeps the stream until it has ended.
   rpc::Payload payload_;               // request_ points into it.
@@ -198,8 +214,8 @@ class RangeStream : public rpc::ServerStream, public std::enable_shared_from_thi
 }  // namespace
 
 rpc::ServerStream* kv_range_stream(const Context& context, const rpc::ClientStream& client,
-                                   RpcStatus*) {
-  auto stream = std::make_shared<RangeStream>(context, client);
+                                   std::shared_ptr<auth::Warrant> warrant, RpcStatus*) {
+  auto stream = std::make_shared<RangeStream>(context, client, std::move(warrant));
   stream->start();
   return stream.get();
 }

@@ -162,7 +162,8 @@ class ReflectionStream : public rpc::ServerStream,
 
 }  // namespace
 
-rpc::ServerStream* reflection_info(const Context&, const rpc::ClientStream& client, RpcStatus*) {
+rpc::ServerStream* reflection_info(const Context&, const rpc::ClientStream& client,
+                                   std::shared_ptr<auth::Warrant>, RpcStatus*) {
   auto stream = std::make_shared<ReflectionStream>(client);
   stream->start();
   return stream.get();

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 
 namespace mortise::api {
 namespace {
@@ -31,6 +32,55 @@ bool tells_of_data(const MethodEntry& method) {
     if (path.starts_with(service)) return true;
   }
   return false;
+}
+
+// Null if the caller says nothing of itself.
+std::shared_ptr<const auth::Credentials> credentials_of(const Context& context,
+                                                        const mortise_caller& caller) {
+  bool says_nothing = caller.token.size == 0 && caller.tls_common_name.size == 0;
+  if (context.authority == nullptr || says_nothing) return nullptr;
+  return std::make_shared<auth::Credentials>(caller);
+}
+
+// The first question to everybody who calls: may they call this method at all?
+void begin(const MethodEntry& entry, Call call) {
+  switch (entry.access) {
+    case Access::kAdmin: return when_permitted(std::move(call), MORTISE_ACCESS_ADMIN, entry.unary);
+    case Access::kUser:
+      return when_permitted(std::move(call), MORTISE_ACCESS_LOGGED_IN, entry.unary);
+    default: return entry.unary(std::move(call));
+  }
+}
+
+void begin_authenticated(const MethodEntry& entry, Call call) {
+  uint64_t wait_index = 0;
+  // A refusal comes when the handler asks, behind what is wrong with the request itself.
+  if (call.credentials() != nullptr) (void)identify(&call, &wait_index);
+  if (wait_index == 0) return begin(entry, std::move(call));
+  // Its login is applied at another member and not here yet. If it is none, it is refused then.
+  Node* node = call.context().node;
+  auto shared = std::make_shared<Call>(std::move(call));
+  node->when_linearizable([&entry, shared](const RpcStatus&) { begin(entry, std::move(*shared)); });
+}
+
+bool must_wait(const Context& context, const auth::Credentials* credentials) {
+  if (credentials == nullptr || !context.auth_enabled()) return false;
+  mortise_identity who;
+  uint64_t wait_index = 0;
+  (void)context.authority->identify(*credentials, context.node->applied_index(), &who, &wait_index);
+  return wait_index != 0;
+}
+
+RpcStatus begin_stream(const MethodEntry& entry, const Context& context,
+                       const rpc::ClientStream& client, std::shared_ptr<auth::Warrant> warrant,
+                       rpc::ServerStream** out) {
+  auth::Needs needs;
+  if (entry.access == Access::kAdmin) needs.add(MORTISE_ACCESS_ADMIN);
+  if (entry.access == Access::kUser) needs.add(MORTISE_ACCESS_LOGGED_IN);
+  RpcStatus refused;
+  if (warrant != nullptr && !needs.list.empty()) refused = warrant->permit(needs);
+  if (refused.ok()) *out = entry.stream(context, client, std::move(warrant), &refused);
+  return refused;
 }
 
 RpcStatus not_served(const MethodEntry& method) {
@@ -146,8 +196,13 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   }
   Call call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
             context);
+  call.set_credentials(credentials_of(self->context_, *caller));
   if (entry.unary != nullptr) {
-    entry.unary(std::move(call));
+    if (self->context_.auth_enabled()) {
+      begin_authenticated(entry, std::move(call));
+    } else {
+      entry.unary(std::move(call));
+    }
     return MORTISE_OK;
   }
   Cancellable* cancellable = entry.cancellable(std::move(call));
@@ -181,14 +236,25 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   caller = seen.get();
   RpcStatus refused =
       entry.stream == nullptr ? not_served(entry) : self->admit_stream(entry, *caller);
+  auto credentials = credentials_of(self->context_, *caller);
+  bool waits = must_wait(self->context_, credentials.get());
+  auto warrant = make_warrant(self->context_, std::move(credentials));
   // Without a leader such a stream is ended later, too.
   std::shared_ptr<LedStream> led;
-  if (refused.ok() && (caller->flags & MORTISE_CALLER_REQUIRE_LEADER) != 0) {
-    led = self->led_streams_.open(events, context);
+  bool needs_leader = (caller->flags & MORTISE_CALLER_REQUIRE_LEADER) != 0;
+  if (refused.ok() && (needs_leader || waits)) {
+    led = self->led_streams_.open(events, context, needs_leader);
+  }
+  if (refused.ok() && waits) {
+    *out = reinterpret_cast<mortise_stream*>(static_cast<rpc::ServerStream*>(led.get()));
+    self->open_late(entry, std::move(led), std::move(warrant));
+    return MORTISE_OK;
   }
   rpc::ClientStream client = led ? led->client() : rpc::ClientStream(events, context);
   rpc::ServerStream* stream = nullptr;
-  if (refused.ok()) stream = entry.stream(self->context_, client, &refused);
+  if (refused.ok()) {
+    refused = begin_stream(entry, self->context_, client, std::move(warrant), &stream);
+  }
   if (led && stream != nullptr) {
     led->begin(stream);
     stream = led.get();
@@ -201,6 +267,18 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   }
   *out = reinterpret_cast<mortise_stream*>(stream);
   return MORTISE_OK;
+}
+
+// The client's login is applied at another member and not here yet.
+void Service::open_late(const MethodEntry& entry, std::shared_ptr<LedStream> led,
+                        std::shared_ptr<auth::Warrant> warrant) {
+  context_.node->when_linearizable([this, &entry, led, warrant](const RpcStatus&) {
+    rpc::ClientStream client = led->client();
+    rpc::ServerStream* stream = nullptr;
+    RpcStatus refused = begin_stream(entry, context_, client, warrant, &stream);
+    if (stream == nullptr) return client.end(refused);
+    led->begin(stream);
+  });
 }
 
 void Service::transport_drained(const mortise_host* host) {

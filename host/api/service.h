@@ -64,6 +64,8 @@ class Service {
   RpcStatus admit(const MethodEntry& method, const mortise_caller& caller) const;
   RpcStatus admit_call(const MethodEntry& method, const mortise_caller& caller,
                        std::string_view request) const;
+  void open_late(const MethodEntry& method, std::shared_ptr<LedStream> led,
+                 std::shared_ptr<auth::Warrant> warrant);
   RpcStatus admit_stream(const MethodEntry& method, const mortise_caller& caller) const;
 
   const Context context_;

@@ -1,5 +1,6 @@
 #include "host/api/session.h"
 
+#include "host/api/permit.h"
 #include "host/api/txn_check.h"
 #include "host/lock/requests.h"
 
@@ -50,9 +51,12 @@ void fail_inner(Call* call, const RpcStatus& status) {
 SharedCall share(Call call) { return std::make_shared<Call>(std::move(call)); }
 
 void propose_for(SharedCall call, uint32_t field, const std::string& request, Next next) {
-  Node* node = call->context().node;
-  node->propose(field, request,
-                std::make_unique<SharedCallWaiter>(std::move(call), std::move(next)));
+  propose(
+      std::move(*call), field, request,
+      [next = std::move(next)](Call proposed) {
+        return std::make_unique<SharedCallWaiter>(share(std::move(proposed)), next);
+      },
+      fail_inner);
 }
 
 void with_session(SharedCall call, int64_t lease, std::function<void(SharedCall, int64_t)> next) {
@@ -76,6 +80,7 @@ Cancellable* compete(Call call, lock::Claim claim,
     fail_inner(&call, rpc_errors::kNoSpace);
     return nullptr;
   }
+  claim.warrant = warrant_of(call);
   call.drop_request();
   lock::Keeper* keeper = context.keeper;
   auto competing = std::make_shared<CompetingCall>(std::move(call), keeper->new_id());

@@ -206,7 +206,7 @@ class SnapshotStream : public rpc::ServerStream,
 }  // namespace
 
 rpc::ServerStream* maintenance_snapshot(const Context& context, const rpc::ClientStream& client,
-                                        RpcStatus* refused) {
+                                        std::shared_ptr<auth::Warrant>, RpcStatus* refused) {
   if (context.open_snapshots->fetch_add(1) >= kOpenSnapshotsMax) {
     context.open_snapshots->fetch_sub(1);
     *refused = rpc_errors::kTooManyRequests;

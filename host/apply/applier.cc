@@ -25,6 +25,7 @@ Status Applier::open() {
   MORTISE_RETURN_IF_ERROR(lessor_->load(reader));
   MORTISE_RETURN_IF_ERROR(cluster_->load(reader));
   MORTISE_RETURN_IF_ERROR(alarms_->load(reader));
+  MORTISE_RETURN_IF_ERROR(load_auth(reader));
   MORTISE_ASSIGN_OR_RETURN(visible_, mvcc::read_state(reader));
   return Status();
 }
@@ -65,6 +66,8 @@ Status Applier::flush() {
   entry_rows_begin_ = 0;
   effects_.show();
   visible_ = mvcc::State{writer_.revision(), writer_.compacted()};
+  auth_rows_.clear();
+  show_auth_changes();
   hooks_.committed(visible_, applied_index_);
   if (!events->events.empty()) hooks_.publish(std::move(events));
   if (std::exchange(has_revoked_, false)) lessor_->show_revocations();
@@ -95,7 +98,10 @@ Status Applier::apply_entry(const raft::Entry& entry) {
   ApplyResult result;
   auto start = std::chrono::steady_clock::now();
   result.rpc = gate(request);
-  if (result.rpc.ok()) MORTISE_RETURN_IF_ERROR(dispatch(request, waiter != nullptr, &result));
+  if (result.rpc.ok()) MORTISE_RETURN_IF_ERROR(permit(request, &result.rpc));
+  if (result.rpc.ok()) {
+    MORTISE_RETURN_IF_ERROR(dispatch(request, entry.index, waiter != nullptr, &result));
+  }
   if (result.revision == 0) result.revision = writer_.revision();
   report(request, result, start);
   if (waiter != nullptr) {
@@ -125,7 +131,11 @@ void Applier::report_commit(std::chrono::steady_clock::time_point start) const {
   if (wire::decode(last_entry_->data, &request)) hooks_.was_slow(request, nullptr, took);
 }
 
-Status Applier::dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result) {
+Status Applier::dispatch(const wire::RaftRequest& request, uint64_t index, bool respond,
+                         ApplyResult* result) {
+  if (request.field >= wire::kRaftAuthFirst && request.field <= wire::kRaftAuthLast) {
+    return apply_auth(request, index, result);
+  }
   switch (request.field) {
     case wire::kRaftPut: return apply_put(request.request, respond, result);
     case wire::kRaftDeleteRange: return apply_delete_range(request.request, respond, result);

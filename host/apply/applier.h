@@ -4,7 +4,9 @@
 // The stages of an entry, in this order:
 //   1. decode    a membership change or an InternalRaftRequest; an empty entry only counts.
 //   2. gate      alarms refuse what they forbid, before anything is read. (gate_stage.cc)
-//   3. handler   kv, lease, alarm or membership; writes go to the batch. (kv_stage.cc, ...)
+//   3. auth      who asked must still be allowed to, by the users and roles as of the entry before.
+//                (auth_stage.cc)
+//   4. handler   kv, lease, alarm, users or membership; writes go to the batch. (kv_stage.cc, ...)
 // A membership change that etcd's rules forbid reaches the raft core as one without effect.
 // The entries of a batch go into one backend commit together with the applied position. Only after
 // the commit are effects shown: events are published first, then calls are answered, so that a
@@ -25,6 +27,7 @@
 #include "host/apply/alarms.h"
 #include "host/apply/effect_hash.h"
 #include "host/apply/result.h"
+#include "host/auth/authority.h"
 #include "host/lease/lessor.h"
 #include "host/membership/cluster.h"
 #include "host/mvcc/compactor.h"
@@ -60,6 +63,9 @@ struct Hooks {
   // After a commit, before calls are answered. `state` is what is visible now.
   std::function<void(const mvcc::State& state, uint64_t applied_index)> committed;
   std::function<void(std::shared_ptr<mvcc::EventBatch>)> publish;
+  // An entry of the batch changed what callers may do; before the batch's events are published.
+  // The users are those who were deleted or got another password.
+  std::function<void(const std::vector<std::string>& users)> auth_changed;
   // Does anybody want previous values with events?
   std::function<bool()> wants_prev;
   // Many calls are answered between answering(true) and answering(false).
@@ -76,7 +82,10 @@ class Applier {
  public:
   Applier(store::Store* store, lease::Lessor* lessor, membership::Cluster* cluster, Alarms* alarms,
           WaitList* waiters, Hooks hooks);
-  // Reads state, leases, members and alarms.
+  // Before open(). Without one the store must hold nobody who would have to authenticate, and
+  // entries about users and roles are failures.
+  void set_authority(auth::Authority* authority) { authority_ = authority; }
+  // Reads state, leases, members, alarms, users and roles.
   Status open();
 
   Status apply(std::span<const raft::EntryRef> entries);
@@ -110,11 +119,19 @@ class Applier {
   void remove_member(uint64_t id);
   void follow(const raft::ConfState& conf_state);
   LogFields log_fields(LogFields fields) const;
-  Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
+  Status dispatch(const wire::RaftRequest& request, uint64_t index, bool respond,
+                  ApplyResult* result);
   void report(const wire::RaftRequest& request, const ApplyResult& result,
               std::chrono::steady_clock::time_point start) const;
   void report_commit(std::chrono::steady_clock::time_point start) const;
   RpcStatus gate(const wire::RaftRequest& request) const;
+  // auth_stage.cc
+  Status load_auth(const store::Reader& reader);
+  Status permit(const wire::RaftRequest& request, RpcStatus* rpc);
+  Status permit_leases(const mortise_identity& who, RpcStatus* rpc);
+  Status apply_auth(const wire::RaftRequest& request, uint64_t index, ApplyResult* result);
+  void note_auth_change(const wire::RaftRequest& request);
+  void show_auth_changes();
   Status flush();
 
   Status apply_put(std::string_view request, bool respond, ApplyResult* result);
@@ -135,6 +152,11 @@ class Applier {
   Alarms* alarms_;
   WaitList* waiters_;
   Hooks hooks_;
+  auth::Authority* authority_ = nullptr;
+  auth::WrittenRows auth_rows_;  // Of the batch.
+  auth::Needs needs_;            // Of the entry that is being applied.
+  bool auth_changed_ = false;
+  std::vector<std::string> changed_users_;
   mvcc::Writer writer_;
   mvcc::State visible_;
   uint64_t applied_index_ = 0;

@@ -24,7 +24,7 @@ uint64_t effect_digest(uint64_t index, uint64_t term, int64_t revision,
   for (const mortise_write_op& row : rows) {
     // The other rows of a key hold what its revision holds. A lease's row has the granted time,
     // which depends on the member's election timeout.
-    bool whole = row.keyspace == store::kRevisions;
+    bool whole = row.keyspace == store::kRevisions || row.keyspace == store::kAuth;
     if (!whole && row.keyspace != store::kLeases && row.keyspace != store::kLeaseKeys) continue;
     hash = join(hash, row.keyspace << 8 | static_cast<uint32_t>(row.kind));
     hash = join(hash, hash_of(row.key));

@@ -2,10 +2,10 @@
 // both have applied, while it costs next to nothing.
 //
 // Each entry has a digest: of its index and term, the store's revision after it, and the rows of
-// user data it wrote. The digests are added up from where this member began, so the difference of
-// two sums is the hash of the entries in between, whatever was before, and two members that applied
-// them compare it wherever each of them began. How entries were gathered to batches does not
-// matter.
+// user data, users and roles that it wrote. The digests are added up from where this member began,
+// so the difference of two sums is the hash of the entries in between, whatever was before, and two
+// members that applied them compare it wherever each of them began. How entries were gathered to
+// batches does not matter.
 //
 //   a member since entry 0      sum(5) = d1+..+d5   sum(9) = d1+..+d9
 //   another one since entry 3   sum(5) = d4+d5      sum(9) = d4+..+d9     sum(9) - sum(5) is equal
@@ -29,7 +29,7 @@
 namespace mortise::apply {
 
 // Members of different versions cannot be compared.
-constexpr uint32_t kEffectHashVersion = 1;
+constexpr uint32_t kEffectHashVersion = 2;
 
 // What an entry did. `rows` are those that it wrote, `revision` is the store's after it.
 uint64_t effect_digest(uint64_t index, uint64_t term, int64_t revision,

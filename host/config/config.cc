@@ -18,6 +18,9 @@ namespace {
 
 using std::chrono::nanoseconds;
 
+constexpr uint64_t kBcryptCostMin = 4;
+constexpr uint64_t kBcryptCostMax = 31;
+constexpr uint64_t kBcryptCostDefault = 10;
 constexpr int64_t kDefaultQuotaBytes = int64_t{2} * 1024 * 1024 * 1024;
 constexpr uint64_t kDefaultCompactionBatchLimit = 1000;
 constexpr nanoseconds kDefaultCorruptCheckTime = std::chrono::hours(4);
@@ -219,6 +222,7 @@ class Parser {
     fill_cluster();
     fill_logging();
     fill_tuning();
+    fill_auth();
     fill_plugins();
   }
 
@@ -392,6 +396,20 @@ class Parser {
     config.v2_deprecation = "write-only";
   }
 
+  void fill_auth() {
+    Config& config = outcome_.config;
+    config.auth_token = values_.text("auth-token");
+    config.auth_token_ttl = values_.get<uint64_t>("auth-token-ttl");
+    config.bcrypt_cost = values_.get<uint64_t>("bcrypt-cost");
+    config.client_cert_auth = values_.flag("client-cert-auth");
+    if (config.bcrypt_cost == config.effective_bcrypt_cost()) return;
+    log("warn", "use default bcrypt cost instead of the invalid given cost",
+        {{"min-cost", std::to_string(kBcryptCostMin)},
+         {"max-cost", std::to_string(kBcryptCostMax)},
+         {"default-cost", std::to_string(kBcryptCostDefault)},
+         {"given-cost", std::to_string(config.bcrypt_cost)}});
+  }
+
   void fill_plugins() {
     Config& config = outcome_.config;
     config.backend = {values_.text("backend"), values_.text("backend-options")};
@@ -421,6 +439,11 @@ class Parser {
 };
 
 }  // namespace
+
+uint64_t Config::effective_bcrypt_cost() const {
+  bool exists = bcrypt_cost >= kBcryptCostMin && bcrypt_cost <= kBcryptCostMax;
+  return exists ? bcrypt_cost : kBcryptCostDefault;
+}
 
 int64_t Config::effective_quota_bytes() const {
   if (quota_backend_bytes == 0) return kDefaultQuotaBytes;

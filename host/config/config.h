@@ -137,15 +137,23 @@ struct Config {
   int64_t auto_compaction_retention = 0;
   std::string v2_deprecation;  // As given, for the log line of the start.
 
+  // Authentication
+  std::string auth_token;         // "simple" or "jwt,sign-method=...": the plugin's to read.
+  uint64_t auth_token_ttl = 0;    // Seconds.
+  uint64_t bcrypt_cost = 0;       // As given; see effective_bcrypt_cost().
+  bool client_cert_auth = false;  // Certificates name users.
+
   // Plugins
   PluginSpec backend;
   PluginSpec watch;
   std::vector<PluginSpec> transports;  // Never empty.
-  PluginSpec auth;                     // "none" in this version.
+  PluginSpec auth;                     // "none": authentication cannot be enabled.
   std::string plugin_dir;              // Empty: see plugin_search_path().
 
   // 0 stands for 2 GiB; a negative value for none, which is INT64_MAX here.
   int64_t effective_quota_bytes() const;
+  // bcrypt's default if the one given is none that bcrypt has.
+  uint64_t effective_bcrypt_cost() const;
 };
 
 using LogValue = std::variant<std::string, int64_t, bool, std::vector<std::string>>;

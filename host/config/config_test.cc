@@ -191,7 +191,7 @@ TEST(Defaults, Config) {
   EXPECT_EQ(config.backend.name_or_path, "rocksdb");
   EXPECT_EQ(config.backend.options_json, "{}");
   EXPECT_EQ(config.watch.name_or_path, "interval");
-  EXPECT_EQ(config.auth.name_or_path, "none");
+  EXPECT_EQ(config.auth.name_or_path, "rbac");
   ASSERT_EQ(config.transports.size(), 2u);
   EXPECT_EQ(config.transports[0].name_or_path, "grpc");
   EXPECT_EQ(config.transports[0].options_json, "{}");
@@ -494,7 +494,6 @@ TEST(Validation, TlsOfBothSides) {
 // Another value than the default for an option of its kind.
 std::string other_value(const Option& option) {
   static const std::map<std::string_view, std::string> kSpecial = {
-      {"auth-token", "jwt,sign-method=RS256"},
       {"log-rotation-config-json", "{}"},
   };
   if (const auto found = kSpecial.find(option.name); found != kSpecial.end()) return found->second;
@@ -538,8 +537,6 @@ TEST(NotYet, Values) {
       {{"--feature-gates=SetMemberLocalAddr=true"},
        "--feature-gates=SetMemberLocalAddr=true is not supported yet: the gate has no effect in "
        "this version"},
-      {{"--auth-plugin=rbac"},
-       "--auth-plugin is not supported yet: authentication plugins are not loaded in this version"},
   };
   for (const auto& test : kTests) EXPECT_EQ(verify_error(run(test.flags)), test.error);
 }

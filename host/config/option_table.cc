@@ -12,7 +12,6 @@ constexpr std::string_view kTracing = "tracing is not exported in this version";
 constexpr std::string_view kBbolt =
     "it tunes etcd's bbolt store; the backend has its own options (--backend-options)";
 constexpr std::string_view kNoTracing = "tracing is not exported in this version, see above";
-constexpr std::string_view kAuth = "authentication is not served in this version";
 }  // namespace reason
 
 constexpr std::string_view kRotationDefault =
@@ -223,12 +222,13 @@ constexpr Option kOptions[] = {
      "Origins that browsers may call from; * means all."},
     {"host-whitelist", Kind::kHostSet, "*", "host-whitelist", Group::kSecurity, Support::kEffective,
      "", "Host names that HTTP requests may be sent to; * means all."},
-    {"auth-token", Kind::kString, "simple", "auth-token", Group::kAuth, Support::kNotYet,
-     reason::kAuth, "Kind of token and its options: simple or jwt,..."},
-    {"bcrypt-cost", Kind::kUint, "10", "bcrypt-cost", Group::kAuth, Support::kNotYet, reason::kAuth,
+    {"auth-token", Kind::kString, "simple", "auth-token", Group::kAuth, Support::kEffective, "",
+     "Kind of token and its options: simple, or jwt,sign-method=...,priv-key=...,pub-key=...,"
+     "ttl=..."},
+    {"bcrypt-cost", Kind::kUint, "10", "bcrypt-cost", Group::kAuth, Support::kEffective, "",
      "Cost of password hashes."},
-    {"auth-token-ttl", Kind::kUint, "300", "auth-token-ttl", Group::kAuth, Support::kNotYet,
-     reason::kAuth, "Seconds for which a simple token is valid."},
+    {"auth-token-ttl", Kind::kUint, "300", "auth-token-ttl", Group::kAuth, Support::kEffective, "",
+     "Seconds for which a simple token is valid."},
     {"enable-pprof", Kind::kBool, "false", "enable-pprof", Group::kMonitoring, Support::kNotYet,
      reason::kHttp, "Offer run-time profiles on HTTP."},
     {"metrics", Kind::kString, "basic", "metrics", Group::kMonitoring, Support::kNotYet,
@@ -311,8 +311,10 @@ constexpr Option kOptions[] = {
      Support::kEffective, "", "Watch plugin: interval, or the path of a plugin.", true},
     {"transport-plugins", Kind::kList, "grpc,http", "transport-plugins", Group::kPlugins,
      Support::kEffective, "", "Transports, by name or path.", true},
-    {"auth-plugin", Kind::kString, "none", "auth-plugin", Group::kPlugins, Support::kNotYet,
-     "authentication plugins are not loaded in this version", "Authentication plugin.", true},
+    {"auth-plugin", Kind::kString, "rbac", "auth-plugin", Group::kPlugins, Support::kEffective, "",
+     "Authentication plugin: rbac, the path of a plugin, or none, with which authentication cannot "
+     "be enabled.",
+     true},
     {"config-file", Kind::kString, "", "", Group::kOther, Support::kEffective, "",
      "Configuration file in YAML or JSON. With it, all other flags and variables are ignored."},
     {"version", Kind::kBool, "false", "", Group::kOther, Support::kEffective, "",

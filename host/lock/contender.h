@@ -4,8 +4,10 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
+#include "host/auth/warrant.h"
 #include "host/base/rpc_error.h"
 
 namespace mortise::lock {
@@ -15,8 +17,9 @@ enum class ContestKind : uint8_t { kLock, kElection };
 struct Claim {
   ContestKind kind = ContestKind::kLock;
   std::string name;
-  int64_t lease = 0;  // 0: a new one.
-  std::string value;  // Of an election's candidate.
+  int64_t lease = 0;                       // 0: a new one.
+  std::string value;                       // Of an election's candidate.
+  std::shared_ptr<auth::Warrant> warrant;  // What its client may do; null: anything.
 };
 
 struct Turn {
@@ -30,6 +33,7 @@ using TurnFn = std::function<void(Turn turn)>;
 
 struct Contender {
   enum class Step : uint8_t {
+    kEnter,     // Waits until users and roles are known as of now.
     kLease,     // Its lease is being granted.
     kKey,       // Its key is being created.
     kProclaim,  // It had a key with another value, which is being replaced.

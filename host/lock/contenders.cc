@@ -1,5 +1,6 @@
 // The steps of a contender: lease, key, turn, answer.
 #include "host/lock/engine.h"
+#include "host/lock/key_scan.h"
 #include "host/lock/requests.h"
 #include "host/wire/raft_request.h"
 
@@ -26,8 +27,37 @@ class ProposalWaiter : public apply::Waiter {
 
 }  // namespace
 
+// As the client itself would, and as whoever it is by then. etcd's txn that makes the key looks for
+// the oldest key of the prefix, so its client must be allowed to, too.
 void Engine::propose(Contender* contender, uint32_t field, const std::string& request) {
-  options_.propose(field, request, std::make_unique<ProposalWaiter>(inbox_, contender->id));
+  RpcStatus status;
+  wire::Author author;
+  if (auth::Warrant* warrant = contender->claim.warrant.get()) {
+    auth::Needs needs;
+    const std::string prefix = prefix_of(contender->claim.name);
+    const std::string end = prefix_end(prefix);
+    auth::needs_of_proposal(field, request, &needs);
+    if (contender->step == Step::kKey) needs.add(MORTISE_ACCESS_READ, prefix, end);
+    status = warrant->permit(needs);
+    author = warrant->author();
+  }
+  if (status.ok()) {
+    return options_.propose(field, request, author,
+                            std::make_unique<ProposalWaiter>(inbox_, contender->id));
+  }
+  apply::ApplyResult refused;
+  refused.rpc = status;
+  inbox_->push(ProposedItem{contender->id, std::move(refused)});
+}
+
+RpcStatus Engine::may_read(const Contender& contender) const {
+  auth::Warrant* warrant = contender.claim.warrant.get();
+  if (warrant == nullptr) return RpcStatus();
+  auth::Needs needs;
+  const std::string prefix = prefix_of(contender.claim.name);
+  const std::string end = prefix_end(prefix);
+  needs.add(MORTISE_ACCESS_READ, prefix, end);
+  return warrant->permit(needs);
 }
 
 Status Engine::on(StartItem& item) {
@@ -37,7 +67,20 @@ Status Engine::on(StartItem& item) {
     finish(contender, rpc_errors::kTooManyRequests);
     return Status();
   }
-  return begin(contender);
+  return enter(contender);
+}
+
+// Users, roles and tokens may have come to another member only a moment ago.
+Status Engine::enter(Contender* contender) {
+  const auth::Warrant* warrant = contender->claim.warrant.get();
+  if (warrant == nullptr || !warrant->authority().enabled() || options_.is_linearizable()) {
+    return begin(contender);
+  }
+  contender->step = Step::kEnter;
+  options_.when_linearizable([inbox = inbox_, id = contender->id](const RpcStatus& status) {
+    inbox->push(ConfirmedItem{id, status});
+  });
+  return Status();
 }
 
 Status Engine::begin(Contender* contender) {
@@ -125,6 +168,10 @@ Status Engine::wait_for_turn(Contender* contender) {
 
 // A candidate is told of its txn, as etcd does; a lock's holder of the moment at which it holds it.
 Status Engine::has_turn(Contender* contender, const Contest& contest) {
+  if (RpcStatus refused = may_read(*contender); !refused.ok()) {
+    give_up(contender, refused);
+    return Status();
+  }
   if (contender->claim.kind == ContestKind::kElection || contest.was_first_at_once(contender->id)) {
     finish(contender, RpcStatus());
     return Status();
@@ -139,7 +186,14 @@ Status Engine::has_turn(Contender* contender, const Contest& contest) {
 
 Status Engine::on(ConfirmedItem& item) {
   auto at = contenders_.find(item.id);
-  if (at == contenders_.end() || at->second->step != Step::kConfirm) return Status();
+  if (at == contenders_.end()) return Status();
+  if (at->second->step == Step::kEnter) {
+    if (item.status.ok() && !at->second->canceled) return begin(at->second.get());
+    RpcStatus failure = item.status.ok() ? RpcStatus(rpc_errors::kContextCanceled) : item.status;
+    finish(at->second.get(), failure);
+    return Status();
+  }
+  if (at->second->step != Step::kConfirm) return Status();
   if (item.status.ok()) return hold_lock(at->second.get());
   give_up(at->second.get(), item.status);
   return Status();

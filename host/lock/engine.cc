@@ -6,6 +6,14 @@
 #include "host/wire/raft_request.h"
 
 namespace mortise::lock {
+namespace {
+
+// As what comes out of etcd's client inside the server: the text stays and the code goes.
+RpcStatus inner_error(const RpcStatus& status) {
+  return RpcStatus(RpcCode::kUnknown, status.message());
+}
+
+}  // namespace
 
 Engine::Engine(const store::Store* store, const KeeperOptions* options,
                std::shared_ptr<Inbox> inbox)
@@ -159,6 +167,16 @@ Status Engine::on(RequestItem& item) {
     end_observer(observer, item.status);
     return Status();
   }
+  if (observer->warrant != nullptr) {
+    const std::string prefix = prefix_of(item.name);
+    const std::string end = prefix_end(prefix);
+    auth::Needs needs;
+    needs.add(MORTISE_ACCESS_READ, prefix, end);
+    if (RpcStatus refused = observer->warrant->permit(needs); !refused.ok()) {
+      end_observer(observer, inner_error(refused));
+      return Status();
+    }
+  }
   follow();
   auto& election = elections_[prefix_of(item.name)];
   if (election == nullptr) {
@@ -169,6 +187,21 @@ Status Engine::on(RequestItem& item) {
   observer->election = election.get();
   election->add(observer, options_.revision());
   if (election->is_late_for(*observer)) late_.insert(observer);
+  return Status();
+}
+
+Status Engine::on(RecheckItem& item) {
+  std::vector<std::pair<Observer*, RpcStatus>> refused;
+  for (auto& [observer, owner] : observers_) {
+    if (observer->warrant == nullptr || observer->election == nullptr) continue;
+    const std::string& prefix = observer->election->prefix();
+    const std::string end = prefix_end(prefix);
+    auth::Needs needs;
+    needs.add(MORTISE_ACCESS_READ, prefix, end);
+    RpcStatus status = observer->warrant->still_permits(needs, item.users);
+    if (!status.ok()) refused.emplace_back(observer, status);
+  }
+  for (auto& [observer, status] : refused) end_observer(observer, inner_error(status));
   return Status();
 }
 

@@ -47,13 +47,17 @@ class Engine {
   Status on(ConfirmedItem& item);
   Status on(GrantedItem& item);
   Status on(GoneItem& item);
+  Status on(RecheckItem& item);
 
   // contenders.cc: a contender's steps, in their order.
+  Status enter(Contender* contender);
   Status begin(Contender* contender);
   Status claim_key(Contender* contender);
   Status key_claimed(Contender* contender, const apply::ApplyResult& result);
   Status value_replaced(Contender* contender, const apply::ApplyResult& result);
   Status wait_for_turn(Contender* contender);
+  // May its client see the keys that it competes with?
+  RpcStatus may_read(const Contender& contender) const;
   Status has_turn(Contender* contender, const Contest& contest);
   Status hold_lock(Contender* contender);
   // Leaves, deletes its key, and only then answers.

@@ -27,7 +27,7 @@ class Env {
 
   KeeperOptions options() {
     KeeperOptions o;
-    o.propose = [this](uint32_t field, std::string_view request,
+    o.propose = [this](uint32_t field, std::string_view request, const wire::Author&,
                        std::unique_ptr<apply::Waiter> waiter) {
       proposals.push_back({field, std::string(request), std::move(waiter)});
     };
@@ -506,7 +506,8 @@ class TestClient {
         [](void* self, mortise_rpc_code code, mortise_bytes) {
           static_cast<TestClient*>(self)->end = code;
         }};
-    observer_ = std::make_shared<Observer>(env->inbox.get(), rpc::ClientStream(&events, this));
+    observer_ =
+        std::make_shared<Observer>(env->inbox.get(), rpc::ClientStream(&events, this), nullptr);
     env->inbox->push(OpenedItem{observer_});
   }
   void request(const std::string& name) {

@@ -53,7 +53,8 @@ struct RequestItem {
   bool confirmed = false;  // `status` says whether the store may be read.
   RpcStatus status;
 };
-// The contender whose turn it is may read the store, or may not.
+// The contender that waits for that, to begin or when it is its turn, may read the store, or may
+// not.
 struct ConfirmedItem {
   uint64_t id = 0;
   RpcStatus status;
@@ -65,8 +66,12 @@ struct GrantedItem {
 struct GoneItem {
   std::shared_ptr<Observer> observer;
 };
+// What clients may do has changed; these users are others than before.
+struct RecheckItem {
+  std::vector<std::string> users;
+};
 using Item = std::variant<StartItem, ProposedItem, CancelItem, BatchItem, MissedItem, OpenedItem,
-                          RequestItem, ConfirmedItem, GrantedItem, GoneItem>;
+                          RequestItem, ConfirmedItem, GrantedItem, GoneItem, RecheckItem>;
 
 class Inbox {
  public:

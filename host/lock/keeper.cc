@@ -98,8 +98,13 @@ void Keeper::compete(uint64_t id, Claim claim, TurnFn done) {
 
 void Keeper::cancel(uint64_t id) { impl_->inbox().push(CancelItem{id}); }
 
-rpc::ServerStream* Keeper::observe(const rpc::ClientStream& client) {
-  auto observer = std::make_shared<Observer>(&impl_->inbox(), client);
+void Keeper::recheck(std::vector<std::string> changed_users) {
+  impl_->inbox().push(RecheckItem{std::move(changed_users)});
+}
+
+rpc::ServerStream* Keeper::observe(const rpc::ClientStream& client,
+                                   std::shared_ptr<auth::Warrant> warrant) {
+  auto observer = std::make_shared<Observer>(&impl_->inbox(), client, std::move(warrant));
   rpc::ServerStream* opened = observer.get();
   return impl_->inbox().push(OpenedItem{std::move(observer)}) ? opened : nullptr;
 }

@@ -15,7 +15,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/apply/result.h"
 #include "host/base/rpc_error.h"
@@ -30,7 +32,7 @@ namespace mortise::lock {
 
 struct KeeperOptions {
   // Logs a request, as api::Node does. Called on the keeper's thread.
-  std::function<void(uint32_t field, std::string_view request,
+  std::function<void(uint32_t field, std::string_view request, const wire::Author& author,
                      std::unique_ptr<apply::Waiter> waiter)>
       propose;
   // Are reads of the local store linearizable now?
@@ -75,7 +77,11 @@ class Keeper {
   void cancel(uint64_t id);
 
   // Null after stop(). The stream belongs to the keeper.
-  rpc::ServerStream* observe(const rpc::ClientStream& client);
+  rpc::ServerStream* observe(const rpc::ClientStream& client,
+                             std::shared_ptr<auth::Warrant> warrant = {});
+
+  // What clients may do has changed: observers who may not go on are ended.
+  void recheck(std::vector<std::string> changed_users);
 
  private:
   class Impl;

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 
+#include "host/auth/warrant.h"
 #include "host/base/byte_buffer.h"
 #include "host/lock/inbox.h"
 #include "host/rpc/stream.h"
@@ -18,7 +19,8 @@ class Election;
 
 class Observer final : public rpc::ServerStream, public std::enable_shared_from_this<Observer> {
  public:
-  Observer(Inbox* inbox, const rpc::ClientStream& client) : inbox_(inbox), client_(client) {}
+  Observer(Inbox* inbox, const rpc::ClientStream& client, std::shared_ptr<auth::Warrant> may)
+      : warrant(std::move(may)), inbox_(inbox), client_(client) {}
 
   // The transport's end.
   void on_message(rpc::Payload message) override;
@@ -34,9 +36,10 @@ class Observer final : public rpc::ServerStream, public std::enable_shared_from_
   // The client's last call; the transport does not call this object once it has begun.
   void end(const RpcStatus& status) { client_.end(status); }
 
-  Election* election = nullptr;  // Null until the request has come.
-  int64_t from_revision = 0;     // Older leaders are of no use.
-  uint64_t seen_version = 0;     // Of the leader.
+  const std::shared_ptr<auth::Warrant> warrant;  // Null: it may observe anything.
+  Election* election = nullptr;                  // Null until the request has come.
+  int64_t from_revision = 0;                     // Older leaders are of no use.
+  uint64_t seen_version = 0;                     // Of the leader.
 
  private:
   Inbox* const inbox_;

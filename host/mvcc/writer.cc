@@ -234,7 +234,7 @@ Status Writer::delete_range(const wire::DeleteRangeRequest& request, bool respon
   return Status();
 }
 
-Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
+Result<std::vector<std::string>> Writer::attached_keys(int64_t lease) {
   // Rows attached in this batch are not in the reader's view yet.
   std::map<std::string, bool, std::less<>> keys;
   std::string lower(8, '\0'), upper;
@@ -253,10 +253,19 @@ Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
        it != lease_rows_.end() && it->first.starts_with(lower); ++it) {
     keys[std::string(it->first.substr(8))] = it->second;
   }
+  std::vector<std::string> attached_now;
   for (const auto& [key, attached] : keys) {
-    if (attached) MORTISE_RETURN_IF_ERROR(write_delete(key));
+    if (attached) attached_now.push_back(key);
   }
-  remove_row(store::kLeases, lower);
+  return attached_now;
+}
+
+Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
+  MORTISE_ASSIGN_OR_RETURN(auto keys, attached_keys(lease));
+  for (const std::string& key : keys) MORTISE_RETURN_IF_ERROR(write_delete(key));
+  std::string row(8, '\0');
+  put_u64_be(row.data(), static_cast<uint64_t>(lease));
+  remove_row(store::kLeases, row);
   outcome->revision = finish_changes();
   return Status();
 }

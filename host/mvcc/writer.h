@@ -50,6 +50,8 @@ class Writer {
   Status put(const wire::PutRequest& request, bool respond, Outcome* outcome);
   Status delete_range(const wire::DeleteRangeRequest& request, bool respond, Outcome* outcome);
   Status txn(const wire::TxnRequest& request, bool respond, Outcome* outcome);
+  // The keys attached to the lease now, sorted.
+  Result<std::vector<std::string>> attached_keys(int64_t lease);
   // Deletes the keys attached to the lease, sorted, in one revision, and its row.
   Status revoke_lease(int64_t lease, Outcome* outcome);
   // Marks everything below `revision` as gone for readers; rows are removed by a Compactor.
@@ -68,6 +70,8 @@ class Writer {
   size_t pending_ops() const { return batch_.ops().size(); }
   // The rows of the batch so far, as they will be committed.
   std::span<const mortise_write_op> pending() const { return batch_.ops(); }
+  // The store as it was before the batch.
+  const store::Reader& reader() const { return reader_; }
   // Is `revision` inside the batch, so that reading at it needs a commit first?
   bool is_pending(int64_t revision) const { return revision > committed_.revision; }
 

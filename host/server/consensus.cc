@@ -24,7 +24,7 @@ std::chrono::milliseconds request_timeout(const config::Config& config) {
   return std::chrono::seconds(5) + 2 * config.election_timeout;
 }
 
-void Server::propose(uint32_t field, std::string_view request,
+void Server::propose(uint32_t field, std::string_view request, const wire::Author& author,
                      std::unique_ptr<apply::Waiter> waiter) {
   const bool urgent =
       field == wire::kRaftLeaseRevoke && config_.feature_gates.at("PriorityRequest");
@@ -33,7 +33,7 @@ void Server::propose(uint32_t field, std::string_view request,
     return fail_with(std::move(waiter), rpc_errors::kTooManyRequests);
   }
   uint64_t id = next_request_id();
-  std::string data = wire::encode_raft_request(id, field, request);
+  std::string data = wire::encode_raft_request(id, field, request, author);
   if (data.size() > config_.max_request_bytes) {
     return fail_with(std::move(waiter), rpc_errors::kRequestTooLarge);
   }

@@ -59,7 +59,7 @@ void Server::raise_corrupt(uint64_t member_id) {
   wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE
   wire::append_varint_field(&alarm, 2, member_id);
   wire::append_varint_field(&alarm, 3, apply::kAlarmCorrupt);
-  propose(wire::kRaftAlarm, alarm, std::make_unique<NobodyWaits>());
+  propose(wire::kRaftAlarm, alarm, {}, std::make_unique<NobodyWaits>());
 }
 
 void Server::make_integrity() {

@@ -112,7 +112,8 @@ void Server::expire_leases() {
   for (int64_t id : lessor_->expired(kRevocationsMax, request_timeout(config_))) {
     std::string request;
     wire::append_varint_field(&request, 1, static_cast<uint64_t>(id));
-    propose(wire::kRaftLeaseRevoke, request, std::make_unique<ExpiryWaiter>(id, log_));
+    propose(wire::kRaftLeaseRevoke, request, root_author(),
+            std::make_unique<ExpiryWaiter>(id, log_));
   }
 }
 
@@ -121,7 +122,7 @@ void Server::checkpoint_leases() {
   for (int i = 0; i < kCheckpointEntriesMax; ++i) {
     auto due = lessor_->due_checkpoints(kCheckpointsMax);
     if (due.empty()) return;
-    propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints(due),
+    propose(wire::kRaftLeaseCheckpoint, lease::encode_checkpoints(due), {},
             std::make_unique<NobodyWaits>());
   }
 }

@@ -78,7 +78,7 @@ Status Server::start() {
 RpcStatus Server::propose_and_wait(uint32_t field, std::string_view request) {
   std::promise<RpcStatus> promise;
   auto done = promise.get_future();
-  propose(field, request, std::make_unique<PromiseWaiter>(std::move(promise)));
+  propose(field, request, {}, std::make_unique<PromiseWaiter>(std::move(promise)));
   return done.get();
 }
 
@@ -232,7 +232,7 @@ bool Server::has_space(int64_t cost) {
     wire::append_varint_field(&alarm, 2, cluster_->local_id());
     wire::append_varint_field(&alarm, 3, apply::kAlarmNoSpace);
     std::promise<RpcStatus> ignored;
-    propose(wire::kRaftAlarm, alarm, std::make_unique<PromiseWaiter>(std::move(ignored)));
+    propose(wire::kRaftAlarm, alarm, {}, std::make_unique<PromiseWaiter>(std::move(ignored)));
   }
   return false;
 }
@@ -360,6 +360,7 @@ void Server::stop() {
   peers_.reset();
   if (snapshot_receiver_) snapshot_receiver_->close();
   store_.reset();
+  authority_.reset();
   if (executor_) executor_->stop();
   log_->info("closed etcd server", advertised_fields());
   data_dir_.reset();

@@ -16,6 +16,7 @@
 #include "host/api/context.h"
 #include "host/api/service.h"
 #include "host/apply/applier.h"
+#include "host/auth/warrant.h"
 #include "host/config/config.h"
 #include "host/integrity/monitor.h"
 #include "host/loader/host_services.h"
@@ -75,7 +76,7 @@ class Server : public api::Node {
   bool is_removed() const { return is_removed_; }
 
   // api::Node
-  void propose(uint32_t field, std::string_view request,
+  void propose(uint32_t field, std::string_view request, const wire::Author& author,
                std::unique_ptr<apply::Waiter> waiter) override;
   void propose_membership(raft::MembershipChange change,
                           std::unique_ptr<apply::Waiter> waiter) override;
@@ -113,9 +114,8 @@ class Server : public api::Node {
   int64_t new_lease_id() override;
   bool has_space(int64_t cost) override;
   api::StoreFigures store_figures() override;
-  rpc::ServerStream* open_watch(const rpc::ClientStream& client) override {
-    return hub_->open_stream(client);
-  }
+  rpc::ServerStream* open_watch(const rpc::ClientStream& client,
+                                std::shared_ptr<auth::Warrant> warrant) override;
   void log(std::string_view level, std::string_view message,
            const std::vector<api::LogField>& fields, std::source_location where) override;
 
@@ -243,6 +243,12 @@ class Server : public api::Node {
   RpcStatus propose_and_wait(uint32_t field, std::string_view request);
   Status serve();
 
+  // authentication.cc
+  Status load_auth_plugin(const std::vector<std::string>& dirs);
+  Status make_authority();
+  wire::Author root_author() const;
+  void auth_changed(const std::vector<std::string>& users);
+
   // state_transfer.cc
   void make_state_transfer();
   void install_snapshot(raft::SnapshotRef snapshot);
@@ -289,12 +295,15 @@ class Server : public api::Node {
   const mortise_backend_v1* backend_table_ = nullptr;
   std::string backend_name_;
   const mortise_watch_v1* watch_table_ = nullptr;
+  std::unique_ptr<loader::HostObject> auth_host_;
+  const mortise_auth_v1* auth_table_ = nullptr;  // Null: no authentication is served.
   std::vector<Transport> transports_;
   std::vector<const loader::Plugin*> plugins_;  // All that are loaded.
   const std::chrono::system_clock::time_point made_at_ = std::chrono::system_clock::now();
   std::atomic<bool> transports_serve_{false};  // All of them, from here on.
 
   std::unique_ptr<store::Store> store_;
+  std::unique_ptr<auth::Authority> authority_;
   std::unique_ptr<lease::Lessor> lessor_;
   std::unique_ptr<membership::Cluster> cluster_;
   std::vector<membership::Member> remotes_;  // Of the cluster that it joins, known from elsewhere.

@@ -212,10 +212,10 @@ Result<std::unique_ptr<store::Store>> SnapshotReceiver::Sink::make_store(const s
 Result<snapshot::Loaded> SnapshotReceiver::Sink::load(const bbolt::Source& source,
                                                       const std::string& store_path) {
   MORTISE_ASSIGN_OR_RETURN(bool auth, snapshot::has_auth_enabled(source));
-  if (auth) {
+  if (auth && !options_.enforces_auth) {
     return invalid(
-        "the cluster has authentication enabled, which this version cannot enforce: it must not "
-        "serve the data");
+        "the cluster has authentication enabled, which this member cannot enforce "
+        "(--auth-plugin=none): it must not serve the data");
   }
   MORTISE_RETURN_IF_ERROR(make_directory(store_path));
   MORTISE_ASSIGN_OR_RETURN(auto store, options_.open_store(store_path));

@@ -30,6 +30,7 @@ struct SnapshotReceiverOptions {
   uint64_t cluster_id = 0;
   uint64_t member_id = 0;
   std::function<Result<std::unique_ptr<store::Store>>(const std::string& path)> open_store;
+  bool enforces_auth = false;  // May it serve the data of users that must authenticate?
   std::function<uint64_t()> applied_index;
   std::function<Status(raft::Message)> step;
   Log* log = nullptr;

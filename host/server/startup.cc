@@ -103,6 +103,7 @@ Status Server::load_plugins() {
   MORTISE_ASSIGN_OR_RETURN(auto watch, loader::load(config_.watch.name_or_path, dirs, "watch_"));
   MORTISE_ASSIGN_OR_RETURN(watch_table_, loader::watch(*watch));
   watch_host_ = host_object(watch->name);
+  MORTISE_RETURN_IF_ERROR(load_auth_plugin(dirs));
   for (const config::PluginSpec& spec : config_.transports) {
     MORTISE_ASSIGN_OR_RETURN(auto plugin, loader::load(spec.name_or_path, dirs, "transport_"));
     Transport transport;

@@ -14,6 +14,7 @@ void Server::make_state_transfer() {
     return store::Store::open(backend_table_, backend_host_->get(), path,
                               config_.backend.options_json);
   };
+  receiver.enforces_auth = authority_ != nullptr;
   receiver.applied_index = [this] { return applied_index(); };
   receiver.step = [this](raft::Message message) { return raft_->step(std::move(message)); };
   receiver.log = log_;
@@ -48,6 +49,7 @@ Status Server::switch_store(const raft::SnapshotRef& snapshot) {
   revision_.store(state.revision, std::memory_order_release);
   applied_index_.store(applier_->applied_index(), std::memory_order_release);
   read_rounds_->applied(applied_index());
+  auth_changed({});
   hub_->compacted(state.compacted);
   keeper_->missed(state.revision);
   hub_->missed(state.revision);

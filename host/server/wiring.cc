@@ -19,9 +19,9 @@ Status Server::make_hub() {
 
 void Server::make_keeper() {
   lock::KeeperOptions keeper;
-  keeper.propose = [this](uint32_t field, std::string_view request,
+  keeper.propose = [this](uint32_t field, std::string_view request, const wire::Author& author,
                           std::unique_ptr<apply::Waiter> waiter) {
-    propose(field, request, std::move(waiter));
+    propose(field, request, author, std::move(waiter));
   };
   keeper.is_linearizable = [this] { return is_linearizable(); };
   keeper.when_linearizable = [this](std::function<void(const RpcStatus&)> done) {
@@ -102,6 +102,7 @@ apply::Hooks Server::apply_hooks() {
                                            {"error", result.rpc.message()}});
   };
   hooks.over_quota = [this] { return store_size_.figures().bytes >= context_->limits.quota_bytes; };
+  hooks.auth_changed = [this](const std::vector<std::string>& users) { auth_changed(users); };
   hooks.wants_prev = [this] { return hub_->wants_prev(); };
   hooks.compact = [this](int64_t revision) {
     hub_->compacted(revision);
@@ -130,6 +131,8 @@ Status Server::make_apply() {
   make_keeper();
   applier_ = std::make_unique<apply::Applier>(store_.get(), lessor_.get(), cluster_.get(), &alarms_,
                                               &waiters_, apply_hooks());
+  MORTISE_RETURN_IF_ERROR(make_authority());
+  applier_->set_authority(authority_.get());
   MORTISE_RETURN_IF_ERROR(applier_->open());
   MORTISE_RETURN_IF_ERROR(check_cluster_version());
   revision_ = applier_->visible().revision;
@@ -181,6 +184,7 @@ Status Server::make_api() {
   context_->keeper = keeper_.get();
   context_->cluster = cluster_.get();
   context_->alarms = &alarms_;
+  context_->authority = authority_.get();
   context_->open_snapshots = &open_snapshots_;
   context_->fast_keep_alive = config_.feature_gates.at("FastLeaseKeepAlive");
   context_->limits.request_bytes_max = config_.max_request_bytes;

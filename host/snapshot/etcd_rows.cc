@@ -53,9 +53,10 @@ Status EtcdRows::load(const store::Reader* reader, const Position& position,
 }
 
 std::string auth_row(std::string_view bucket, std::string_view key) {
-  std::string row(bucket);
-  row.push_back('\0');
-  return row.append(key);
+  const auto* known = std::find_if(std::begin(kAuthBuckets), std::end(kAuthBuckets),
+                                   [&](const AuthBucket& b) { return b.name == bucket; });
+  MORTISE_CHECK(known != std::end(kAuthBuckets), bucket);
+  return std::string(1, known->row_prefix).append(key);
 }
 
 std::string first_auth_revision() { return u64_be(1); }
@@ -63,20 +64,20 @@ std::string first_auth_revision() { return u64_be(1); }
 Status EtcdRows::add_auth() {
   MORTISE_ASSIGN_OR_RETURN(auto cursor, reader_->cursor(store::kAuth));
   MORTISE_RETURN_IF_ERROR(cursor.seek({}, {}));
-  std::map<std::string_view, Bucket> buckets;
-  for (std::string_view name : kAuthBuckets) buckets[name].name = name;
+  std::map<char, Bucket> buckets;
+  for (const AuthBucket& known : kAuthBuckets) buckets[known.row_prefix].name = known.name;
   std::string_view row, value;
   bool any = false;
   for (; cursor.next(&row, &value); any = true) {
-    size_t end = row.find('\0');
-    auto bucket = buckets.find(row.substr(0, end));
-    if (end == std::string_view::npos || bucket == buckets.end()) {
+    auto bucket = row.empty() ? buckets.end() : buckets.find(row.front());
+    if (bucket == buckets.end()) {
       return corruption("a stored row of users and roles is malformed");
     }
-    bucket->second.rows.emplace_back(row.substr(end + 1), value);
+    bucket->second.rows.emplace_back(row.substr(1), value);
   }
   MORTISE_RETURN_IF_ERROR(cursor.status());
-  if (!any) buckets["auth"].rows.emplace_back("authRevision", first_auth_revision());
+  if (!any)
+    buckets[MORTISE_AUTH_ROW_STATE].rows.emplace_back("authRevision", first_auth_revision());
   for (auto& [name, bucket] : buckets) buckets_.push_back(std::move(bucket));
   return Status();
 }

@@ -12,6 +12,7 @@
 
 #include "host/bbolt/image_writer.h"
 #include "host/store/store.h"
+#include "mortise/abi/auth.h"
 
 namespace mortise::snapshot {
 
@@ -21,8 +22,14 @@ struct Position {
   uint64_t term = 0;
 };
 
-// Users and roles: etcd's buckets, whose rows stand in keyspace 8 under "bucket, 00, key".
-constexpr std::string_view kAuthBuckets[] = {"auth", "authRoles", "authUsers"};
+// Users and roles: etcd's buckets, whose rows stand in keyspace 8 behind a byte for the bucket.
+struct AuthBucket {
+  std::string_view name;
+  char row_prefix;
+};
+constexpr AuthBucket kAuthBuckets[] = {{"auth", MORTISE_AUTH_ROW_STATE},
+                                       {"authRoles", MORTISE_AUTH_ROW_ROLE},
+                                       {"authUsers", MORTISE_AUTH_ROW_USER}};
 std::string auth_row(std::string_view bucket, std::string_view key);
 // Of a store without users and roles.
 std::string first_auth_revision();

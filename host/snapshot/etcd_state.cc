@@ -157,10 +157,10 @@ Status read_alarms(const bbolt::File& file, EtcdState* state) {
 }
 
 Status read_auth(const bbolt::File& file, EtcdState* state) {
-  for (std::string_view bucket : kAuthBuckets) {
+  for (const AuthBucket& bucket : kAuthBuckets) {
     MORTISE_RETURN_IF_ERROR(
-        visit_bucket(file, bucket, [&](std::string_view key, std::string_view value) {
-          state->auth.emplace(auth_row(bucket, key), value);
+        visit_bucket(file, bucket.name, [&](std::string_view key, std::string_view value) {
+          state->auth.emplace(auth_row(bucket.name, key), value);
           return Status();
         }));
   }

@@ -46,6 +46,28 @@ Status Engine::on(EndAllItem& item) {
   return Status();
 }
 
+Status Engine::on(RecheckItem& item) {
+  for (auto& [stream, owner] : streams_) {
+    auto& watchers = stream->watchers;
+    for (auto at = watchers.begin(); at != watchers.end();) {
+      Watcher* watcher = at->second;
+      RpcStatus status = stream->recheck(watcher->key, watcher->range_end, item.users);
+      if (status.ok()) {
+        ++at;
+        continue;
+      }
+      ControlResponse response;
+      response.watch_id = watcher->watch_id;
+      response.canceled = true;
+      response.cancel_reason = go_error_text(status);
+      remove_watcher(watcher);
+      at = watchers.erase(at);
+      stream->send_answer(write_control(options_.header(store_revision()), response));
+    }
+  }
+  return Status();
+}
+
 Status Engine::on(OpenedItem& item) {
   Stream* stream = item.stream.get();
   adopt(std::move(item.stream));

@@ -56,6 +56,7 @@ class Engine {
   Status on(RequestItem& item);
   Status on(GrantedItem& item);
   Status on(CanceledItem& item);
+  Status on(RecheckItem& item);
 
   Status create(Stream* stream, CreateRequest& request);
   Status answer(Stream* stream, std::string_view bytes);

@@ -23,7 +23,8 @@ class Hub::Impl {
 
   void start(int64_t revision);
   void stop();
-  rpc::ServerStream* open_stream(const rpc::ClientStream& client, PermitFn permit);
+  rpc::ServerStream* open_stream(const rpc::ClientStream& client, PermitFn permit,
+                                 RecheckFn recheck);
   Inbox& inbox() { return inbox_; }
   Counters& counters() { return counters_; }
 
@@ -57,8 +58,10 @@ void Hub::Impl::stop() {
   }
 }
 
-rpc::ServerStream* Hub::Impl::open_stream(const rpc::ClientStream& client, PermitFn permit) {
-  auto stream = std::make_shared<Stream>(&inbox_, &options_, &counters_, client, std::move(permit));
+rpc::ServerStream* Hub::Impl::open_stream(const rpc::ClientStream& client, PermitFn permit,
+                                          RecheckFn recheck) {
+  auto stream = std::make_shared<Stream>(&inbox_, &options_, &counters_, client, std::move(permit),
+                                         std::move(recheck));
   rpc::ServerStream* opened = stream.get();
   counters_.streams.fetch_add(1, std::memory_order_relaxed);
   if (inbox_.push(OpenedItem{std::move(stream)})) return opened;
@@ -130,8 +133,13 @@ bool Hub::wants_prev() const {
   return impl_->counters().prev_watchers.load(std::memory_order_relaxed) > 0;
 }
 
-rpc::ServerStream* Hub::open_stream(const rpc::ClientStream& client, PermitFn permit) {
-  return impl_->open_stream(client, std::move(permit));
+rpc::ServerStream* Hub::open_stream(const rpc::ClientStream& client, PermitFn permit,
+                                    RecheckFn recheck) {
+  return impl_->open_stream(client, std::move(permit), std::move(recheck));
+}
+
+void Hub::recheck(std::vector<std::string> changed_users) {
+  impl_->inbox().push(RecheckItem{std::move(changed_users)});
 }
 
 Hub::Stats Hub::stats() const {

@@ -19,7 +19,9 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "host/base/rpc_error.h"
 #include "host/base/status.h"
@@ -68,6 +70,10 @@ struct HubOptions {
 // Says whether a client may watch [key, range_end); the status is what a unary call would answer.
 // Called on the hub's thread when a watcher is created.
 using PermitFn = std::function<RpcStatus(std::string_view key, std::string_view range_end)>;
+// Says whether a watcher may go on, after a change of what clients may do. `changed_users` were
+// deleted, or have to log in again.
+using RecheckFn = std::function<RpcStatus(std::string_view key, std::string_view range_end,
+                                          const std::vector<std::string>& changed_users)>;
 
 class Hub {
  public:
@@ -102,7 +108,11 @@ class Hub {
   // Ends the streams that there are; others may be opened. `error` is a row of the table.
   void end_streams(const RpcError& error);
   // Null after stop(). The stream belongs to the hub.
-  rpc::ServerStream* open_stream(const rpc::ClientStream& client, PermitFn permit = {});
+  rpc::ServerStream* open_stream(const rpc::ClientStream& client, PermitFn permit = {},
+                                 RecheckFn recheck = {});
+  // Cancels the watchers that may not go on. Before the events are published that they must not
+  // see.
+  void recheck(std::vector<std::string> changed_users);
 
   struct Stats {
     uint64_t streams = 0;

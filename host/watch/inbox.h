@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -67,8 +68,12 @@ struct CanceledItem {
 struct EndAllItem {
   const RpcError* error = nullptr;  // A row of the table.
 };
+// What clients may do has changed; these users are others than before.
+struct RecheckItem {
+  std::vector<std::string> users;
+};
 using Item = std::variant<BatchItem, SkippedItem, OpenedItem, RequestItem, GrantedItem,
-                          CanceledItem, EndAllItem>;
+                          CanceledItem, EndAllItem, RecheckItem>;
 
 class Inbox {
  public:

@@ -74,12 +74,13 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
  public:
   // Borrowed parts outlive it.
   Stream(Inbox* inbox, const HubOptions* options, Counters* counters,
-         const rpc::ClientStream& client, PermitFn permit)
+         const rpc::ClientStream& client, PermitFn permit, RecheckFn recheck)
       : inbox_(inbox),
         options_(*options),
         counters_(counters),
         client_(client),
-        permit_(std::move(permit)) {}
+        permit_(std::move(permit)),
+        recheck_(std::move(recheck)) {}
 
   // The transport's end.
   void on_message(rpc::Payload message) override;
@@ -114,6 +115,10 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
   RpcStatus permit(const std::string& key, const std::string& range_end) const {
     return permit_ ? permit_(key, range_end) : RpcStatus();
   }
+  RpcStatus recheck(const std::string& key, const std::string& range_end,
+                    const std::vector<std::string>& changed_users) const {
+    return recheck_ ? recheck_(key, range_end, changed_users) : RpcStatus();
+  }
 
   std::unordered_map<int64_t, Watcher*, WatchIdHash> watchers;
   std::list<Watcher*> held;  // Who has waited longest is first.
@@ -145,6 +150,7 @@ class Stream final : public rpc::ServerStream, public std::enable_shared_from_th
   Counters* const counters_;
   rpc::ClientStream client_;
   const PermitFn permit_;
+  const RecheckFn recheck_;
   std::atomic<uint64_t> granted_{0};  // By the client, not taken yet.
 
   int64_t credit_ = 0;       // Below zero after a message that was larger than what was left.

@@ -26,13 +26,17 @@ bool decode(std::string_view bytes, RaftRequest* out) {
   return !reader.failed();
 }
 
-std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request) {
-  size_t header_size = varint_field_size(1, id);
+std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request,
+                                const Author& author) {
+  size_t header_size = varint_field_size(1, id) + optional_bytes_field_size(2, author.user.size()) +
+                       varint_field_size(3, author.auth_revision);
   std::string out;
   out.resize(bytes_field_size(field, request.size()) + bytes_field_size(kRaftHeader, header_size));
   char* p = write_bytes_field(out.data(), field, request);
   p = write_varint(write_tag(p, kRaftHeader, Type::kBytes), header_size);
-  write_varint_field(p, 1, id);
+  p = write_varint_field(p, 1, id);
+  p = write_optional_bytes_field(p, 2, author.user);
+  write_varint_field(p, 3, author.auth_revision);
   return out;
 }
 

@@ -19,6 +19,23 @@ enum RaftRequestField : uint32_t {
   kRaftLeaseCheckpoint = 11,
   kRaftHeader = 100,
   kRaftAuthFirst = 1000,
+  kRaftAuthEnable = 1000,
+  kRaftAuthDisable = 1011,
+  kRaftAuthenticate = 1012,
+  kRaftAuthStatus = 1013,
+  kRaftUserAdd = 1100,
+  kRaftUserDelete = 1101,
+  kRaftUserGet = 1102,
+  kRaftUserChangePassword = 1103,
+  kRaftUserGrantRole = 1104,
+  kRaftUserRevokeRole = 1105,
+  kRaftUserList = 1106,
+  kRaftRoleList = 1107,
+  kRaftRoleAdd = 1200,
+  kRaftRoleDelete = 1201,
+  kRaftRoleGet = 1202,
+  kRaftRoleGrantPermission = 1203,
+  kRaftRoleRevokePermission = 1204,
   kRaftAuthLast = 1299,
   kRaftClusterVersionSet = 1300,
   kRaftClusterMemberAttrSet = 1301,
@@ -33,7 +50,15 @@ struct RaftRequest {
   std::string_view request;  // Its bytes, in the entry.
 };
 
+// In whose name a request is logged; nobody while there is no authentication, or for the members'
+// own requests.
+struct Author {
+  std::string_view user;
+  uint64_t auth_revision = 0;  // At which the user was known.
+};
+
 bool decode(std::string_view bytes, RaftRequest* out);
-std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request);
+std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request,
+                                const Author& author = {});
 
 }  // namespace mortise::wire

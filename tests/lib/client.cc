@@ -33,6 +33,10 @@ std::string status_text(const grpc::Status& status) {
   return std::to_string(status.error_code()) + " " + status.error_message();
 }
 
+bool wants_login(const grpc::Status& status) {
+  return status.error_message() == "etcdserver: user name is empty";
+}
+
 Client::Client(const std::string& endpoint)
     : channel_(make_channel(endpoint)),
       kv_(etcdserverpb::KV::NewStub(channel_)),

@@ -18,6 +18,8 @@ constexpr std::chrono::seconds kCallBound{30};
 
 // A status as tests print and compare it: "OK" or "<code number> <message>".
 std::string status_text(const grpc::Status& status);
+// Was the call refused only because the server wants to know who calls?
+bool wants_login(const grpc::Status& status);
 
 class Client {
  public:

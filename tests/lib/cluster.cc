@@ -185,7 +185,7 @@ Status Cluster::wait_serving(size_t member) {
   for (;;) {
     int64_t revision = 0;
     grpc::Status status = linearizable_read(clients_[member].get(), &revision);
-    if (status.ok()) return Status();
+    if (status.ok() || wants_login(status)) return Status();
     if (steady_clock::now() >= deadline || !nodes_[member]->running()) {
       return internal_error("member " + std::to_string(member) +
                             " does not serve: " + status_text(status) + logs());

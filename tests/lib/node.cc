@@ -92,7 +92,7 @@ Status Node::wait_ready() {
     etcdserverpb::StatusResponse response;
     status = client.status(&response, kProbeBound);
     // Without a leader the member answers, but serves no writes yet.
-    if (status.ok() && response.leader() != 0) return Status();
+    if ((status.ok() && response.leader() != 0) || wants_login(status)) return Status();
     auto exit = process_->wait(std::chrono::milliseconds(5));
     bool late = std::chrono::steady_clock::now() >= deadline;
     if (!exit && !late) continue;

@@ -66,6 +66,7 @@ struct Load {
   double rate = 0;
   uint64_t max_errors = 0;  // 0: no limit.
   double timeout_s = 30;
+  std::string token;     // Of the user in whose name requests are sent.
   std::string progress;  // Start of the progress lines on stderr; empty: none.
 };
 

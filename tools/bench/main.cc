@@ -31,6 +31,7 @@ double own_cpu_s() {
 
 Load measured_load(const Options& options) {
   Load load;
+  load.token = options.token;
   load.clients = options.clients;
   load.threads = options.threads;
   load.total = options.total;
@@ -46,6 +47,7 @@ Load measured_load(const Options& options) {
 Status run_unmeasured(const Channels& channels, const Options& options, const char* name,
                       uint64_t total, const MakerFactory& maker) {
   Load load;
+  load.token = options.token;
   load.clients = kPreparingClients;
   load.total = total;
   load.max_errors = 1;

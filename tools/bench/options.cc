@@ -16,6 +16,7 @@ void add_connection_options(CLI::App* app, Options* o) {
   app->add_option("--cacert", o->cacert, "PEM file of the authority to trust; turns TLS on");
   app->add_option("--cert", o->cert, "PEM file of the client's certificate; turns TLS on");
   app->add_option("--key", o->key, "PEM file of the client's private key");
+  app->add_option("--token", o->token, "Token of a user, from Authenticate");
   app->add_option("--conns", o->conns, "TCP connections")
       ->check(CLI::Range(1, 100000))
       ->capture_default_str();

@@ -20,6 +20,7 @@ struct Options {
 
   std::vector<std::string> endpoints{"127.0.0.1:2379"};
   std::string cacert, cert, key;
+  std::string token;  // Of a user, for servers with authentication.
   int conns = 1;
   int clients = 1;
   int threads = 1;

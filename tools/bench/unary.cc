@@ -31,14 +31,15 @@ struct ThreadShare {
 class UnaryCaller : public Caller {
  public:
   UnaryCaller(Stubs* stubs, ThreadShare* share, grpc::CompletionQueue* queue,
-              const PutObserver* on_put)
-      : stubs_(stubs), share_(share), queue_(queue), on_put_(on_put) {}
+              const PutObserver* on_put, const std::string* token)
+      : stubs_(stubs), share_(share), queue_(queue), on_put_(on_put), token_(token) {}
 
   ~UnaryCaller() override { drop_readers(); }
 
   void start(uint64_t sequence) override {
     drop_readers();
     context_.emplace();
+    if (!token_->empty()) context_->AddMetadata("token", *token_);
     Request& request = share_->request;
     share_->maker->make(sequence, &request);
     rpc_ = request.rpc;
@@ -91,6 +92,7 @@ class UnaryCaller : public Caller {
   ThreadShare* share_;
   grpc::CompletionQueue* queue_;
   const PutObserver* on_put_;
+  const std::string* token_;
   std::optional<grpc::ClientContext> context_;
   grpc::Status status_;
   Rpc rpc_ = Rpc::kPut;
@@ -115,7 +117,8 @@ LoadResult run_unary(const Channels& channels, const Load& load, const MakerFact
   }
   return run_load(load, [&](int thread, int number, grpc::CompletionQueue* queue) {
     return std::make_unique<UnaryCaller>(stubs[static_cast<size_t>(number) % stubs.size()].get(),
-                                         shares[static_cast<size_t>(thread)].get(), queue, &on_put);
+                                         shares[static_cast<size_t>(thread)].get(), queue, &on_put,
+                                         &load.token);
   });
 }
 
