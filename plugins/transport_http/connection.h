@@ -22,6 +22,7 @@
 namespace mortise::transport_http {
 
 class HttpStream;
+struct Asset;
 
 struct Peer {
   uint32_t serves = 0;
@@ -71,7 +72,7 @@ class Connection final : public SocketOwner,
     kClosed
   };
   // What is done with a request once its body is there.
-  enum class Plan : uint8_t { kCall, kPage, kSay };
+  enum class Plan : uint8_t { kCall, kPage, kAsset, kSay };
 
   // connection.cc
   void advance();
@@ -108,6 +109,7 @@ class Connection final : public SocketOwner,
   void write_call_answer(CallAnswer answer);
   void start_page(std::string_view body);
   void write_page_answer(PageAnswer answer);
+  void write_asset();
   void on_timeout();
 
   Worker& worker_;
@@ -143,6 +145,8 @@ class Connection final : public SocketOwner,
     std::string accept;
   };
   std::unique_ptr<PageWish> wish_;
+  const Asset* asset_ = nullptr;
+  bool asset_method_allowed_ = false;
   // What plan kSay says; an error of the gateway if the code is set, else text.
   struct Saying {
     mortise_rpc_code code = 0;

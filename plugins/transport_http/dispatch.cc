@@ -4,6 +4,7 @@
 #include "plugins/transport_http/connection.h"
 #include "plugins/transport_http/http_stream.h"
 #include "plugins/transport_http/target.h"
+#include "plugins/transport_http/ui.h"
 #include "plugins/transport_http/websocket.h"
 
 namespace mortise::transport_http {
@@ -145,6 +146,15 @@ void Connection::upgrade(const Head& head) {
 
 void Connection::route_page(const Head& head, std::string path) {
   const bool pages = (peer_.serves & MORTISE_SERVES_PAGES) != 0;
+  // The status page asks methods of the same listener.
+  const bool shows_ui = pages && context_.options.gateway && context_.options.ui &&
+                        (peer_.serves & MORTISE_SERVES_RPC) != 0;
+  if (const Asset* asset = find_asset(path); shows_ui && asset != nullptr) {
+    plan_ = Plan::kAsset;
+    asset_ = asset;
+    asset_method_allowed_ = head.method == "GET" || head.method == "HEAD";
+    return;
+  }
   if (!pages || context_.pages == nullptr) return say_text(404, "404 page not found\n");
   plan_ = Plan::kPage;
   wish_ = std::make_unique<PageWish>(PageWish{std::string(head.method), std::move(path),
@@ -163,6 +173,7 @@ void Connection::on_body(std::string_view body) {
   switch (plan_) {
     case Plan::kCall: return start_call(body);
     case Plan::kPage: return start_page(body);
+    case Plan::kAsset: return write_asset();
     case Plan::kSay: break;
   }
   const std::unique_ptr<Saying> saying = std::move(saying_);
@@ -221,6 +232,17 @@ void Connection::on_timeout() {
     write_call_answer({kDeadlineExceeded, "context deadline exceeded", {}});
   }
   advance();
+}
+
+void Connection::write_asset() {
+  if (asset_method_allowed_) {
+    write_page(out_, style_, {200, asset_->content_type, {}, asset_fields()},
+               sdk::Buffer::from_static(asset_->bytes));
+  } else {
+    write_page(out_, style_, {405, "text/plain; charset=utf-8", "GET, HEAD", {}},
+               sdk::Buffer::from_static("Method Not Allowed\n"));
+  }
+  end_exchange();
 }
 
 void Connection::start_page(std::string_view body) {

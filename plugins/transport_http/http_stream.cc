@@ -45,7 +45,10 @@ void HttpStream::on_input(std::string_view bytes, bool last) {
   pump();
 }
 
-void HttpStream::on_credit() { connection_.feed(); }
+void HttpStream::on_credit() {
+  pump();
+  connection_.feed();
+}
 
 // Hands on what is there and what the host has room for.
 void HttpStream::pump() {

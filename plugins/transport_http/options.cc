@@ -54,6 +54,7 @@ sdk::Status parse_options(std::string_view config_json, Options& out) {
   out.connections_max = static_cast<uint32_t>(
       config.get_u64("max_connections", kConnectionsMax, 1, kConnectionsLimit));
   out.gateway = config.get_bool("gateway", true);
+  out.ui = config.get_bool("ui", true);
   out.cors = list(config, "cors", "*");
   out.host_whitelist = list(config, "host_whitelist", "*");
   out.header_bytes_max =

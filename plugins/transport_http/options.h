@@ -14,6 +14,7 @@ struct Options {
   uint32_t threads = 0;  // Loops, each with one thread.
   uint32_t connections_max = 0;
   bool gateway = true;                      // Serve methods under /v3/.
+  bool ui = true;                           // Show the status page.
   std::vector<std::string> cors;            // Origins; "*" is all.
   std::vector<std::string> host_whitelist;  // Names for the Host header; "*" or none is all.
   uint64_t header_bytes_max = 0;

@@ -155,6 +155,7 @@ void Session::begin(std::string_view head) {
 void Session::on_accepted() {
   open_ = true;
   socket_.text(true);
+  socket_.auto_fragment(false);
   if (method_.kind == MORTISE_UNARY) return read();
   stream_ = HostStream::open(context_, worker_.loop, *this, shared_from_this(), method_, caller_);
   if (caller_.timeout_ns == 0) return;
