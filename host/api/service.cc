@@ -99,6 +99,12 @@ RpcStatus Service::admit_stream(const MethodEntry& method, const mortise_caller&
   return rpc_errors::kNotSupportedForLearner;
 }
 
+MethodCounters* Service::count(uint32_t method, const mortise_caller& caller, bool is_stream) {
+  if (context_.metrics == nullptr) return nullptr;
+  context_.metrics->count_client(is_stream, view(caller.client_api_version));
+  return &context_.metrics->method(method);
+}
+
 mortise_status Service::call(const mortise_host* host, uint32_t method,
                              const mortise_caller* caller, mortise_buffer request,
                              mortise_done_fn done, void* context, mortise_call** out) {
@@ -109,15 +115,18 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
+  MethodCounters* counters = self->count(method, *caller, false);
+  if (counters != nullptr) counters->began(payload.view().size());
   bool is_served = entry.unary != nullptr || entry.cancellable != nullptr;
   RpcStatus admitted =
       is_served ? self->admit_call(entry, *caller, payload.view()) : not_served(entry);
   if (!admitted.ok()) {
+    if (counters != nullptr) counters->ended(admitted.code(), 0, {});
     refuse(done, context, admitted);
     return MORTISE_OK;
   }
-  Call call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
-            context);
+  Call call(&self->context_, &entry, counters, std::move(payload),
+            std::string(view(caller->remote)), done, context);
   if (entry.unary != nullptr) {
     entry.unary(std::move(call));
     return MORTISE_OK;
@@ -149,6 +158,15 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (method >= self->methods_.size()) return MORTISE_E_INVALID;
   const MethodEntry& entry = methods()[method];
   if (entry.kind == MORTISE_UNARY) return MORTISE_E_INVALID;
+  // Counts what passes, and stands for the client from here on.
+  std::shared_ptr<CountedStream> counted;
+  mortise_stream_events counted_events{};
+  if (MethodCounters* counters = self->count(method, *caller, true)) {
+    counted = std::make_shared<CountedStream>(counters, events, context);
+    counted_events = counted->open();
+    events = &counted_events;
+    context = counted.get();
+  }
   RpcStatus refused =
       entry.stream == nullptr ? not_served(entry) : self->admit_stream(entry, *caller);
   // Without a leader such a stream is ended later, too.
@@ -162,6 +180,10 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (led && stream != nullptr) {
     led->begin(stream);
     stream = led.get();
+  }
+  if (counted && stream != nullptr) {
+    counted->begin(stream);
+    stream = counted.get();
   }
   if (stream == nullptr) {
     static RefusedStream refused_stream;

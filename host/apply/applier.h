@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "host/apply/alarms.h"
+#include "host/apply/counters.h"
 #include "host/apply/effect_hash.h"
 #include "host/apply/result.h"
 #include "host/lease/lessor.h"
@@ -88,6 +89,8 @@ class Applier {
   uint64_t applied_index() const { return applied_index_; }
   // What the entries since open() did, for a comparison with other members.
   const EffectHash& effects() const { return effects_; }
+  const Counters& counters() const { return counters_; }
+  const mvcc::WriteCounters& write_counters() const { return writer_.counters(); }
 
  private:
   struct Done {
@@ -112,10 +115,11 @@ class Applier {
   LogFields log_fields(LogFields fields) const;
   Status dispatch(const wire::RaftRequest& request, bool respond, ApplyResult* result);
   void report(const wire::RaftRequest& request, const ApplyResult& result,
-              std::chrono::steady_clock::time_point start) const;
+              std::chrono::steady_clock::time_point start);
   void report_commit(std::chrono::steady_clock::time_point start) const;
   RpcStatus gate(const wire::RaftRequest& request) const;
   Status flush();
+  void answer();
 
   Status apply_put(std::string_view request, bool respond, ApplyResult* result);
   Status apply_delete_range(std::string_view request, bool respond, ApplyResult* result);
@@ -148,6 +152,7 @@ class Applier {
   bool has_revoked_ = false;          // A lease; others see it after the commit.
   std::vector<int64_t> compactions_;  // Announced after the commit.
   bool removed_self_ = false;
+  Counters counters_;
 };
 
 // May the request make the store larger? Such are refused when there is no space.

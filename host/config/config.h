@@ -100,6 +100,9 @@ struct Config {
   bool force_new_cluster = false;
   std::chrono::nanoseconds downgrade_check_time{};  // 0: downgrades are ended by request only.
 
+  // Monitoring
+  std::string metrics;  // basic or extensive
+
   // Logging
   std::string logger;
   std::string log_level;   // debug, info, warn, error, dpanic, panic or fatal
@@ -139,6 +142,9 @@ struct Config {
   // 0 stands for 2 GiB; a negative value for none, which is INT64_MAX here.
   int64_t effective_quota_bytes() const;
 };
+
+// "ALPHA" or "BETA", as etcd tells it of one of its gates.
+std::string_view feature_gate_stage(std::string_view name);
 
 using LogValue = std::variant<std::string, int64_t, bool, std::vector<std::string>>;
 

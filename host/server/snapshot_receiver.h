@@ -32,6 +32,8 @@ struct SnapshotReceiverOptions {
   std::function<Result<std::unique_ptr<store::Store>>(const std::string& path)> open_store;
   std::function<uint64_t()> applied_index;
   std::function<Status(raft::Message)> step;
+  // The file of a snapshot is complete; may be empty.
+  std::function<void(std::chrono::nanoseconds took)> saved;
   Log* log = nullptr;
 };
 
