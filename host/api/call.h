@@ -17,10 +17,12 @@ struct MethodEntry;
 // Move-only; answered exactly once: a call dropped without an answer is a bug.
 class Call {
  public:
-  Call(const Context* context, const MethodEntry* method, rpc::Payload request, std::string remote,
-       mortise_done_fn done, void* done_context)
+  // `counters` may be null.
+  Call(const Context* context, const MethodEntry* method, MethodCounters* counters,
+       rpc::Payload request, std::string remote, mortise_done_fn done, void* done_context)
       : context_(context),
         method_(method),
+        counters_(counters),
         request_(std::move(request)),
         remote_(std::move(remote)),
         done_(done),
@@ -29,6 +31,7 @@ class Call {
   Call(Call&& o) noexcept
       : context_(o.context_),
         method_(o.method_),
+        counters_(o.counters_),
         request_(std::move(o.request_)),
         remote_(std::move(o.remote_)),
         done_(std::exchange(o.done_, nullptr)),
@@ -62,12 +65,12 @@ class Call {
 
   void reply(ByteBuffer&& response) {
     if (response.size() > mvcc::kResponseBytesMax) return fail(too_large(response.size()));
-    report_if_slow(true, response.view());
+    ended(RpcCode::kOk, response.view());
     std::exchange(done_, nullptr)(done_context_, 0, rpc::to_bytes({}),
                                   rpc::to_buffer(std::move(response)));
   }
   void fail(const RpcStatus& status) {
-    report_if_slow(false, {});
+    ended(status.code(), {});
     std::exchange(done_, nullptr)(done_context_, static_cast<mortise_rpc_code>(status.code()),
                                   rpc::to_bytes(status.message()), mortise_buffer{});
   }
@@ -78,15 +81,20 @@ class Call {
 
  private:
   static RpcStatus too_large(size_t response_bytes);
-  void report_if_slow(bool answered, std::string_view response) {
+  void ended(RpcCode code, std::string_view response) {
     auto took = std::chrono::steady_clock::now() - start_;
-    if (took > context_->limits.report_after) report(took, answered, response);
+    if (counters_ != nullptr) counters_->ended(code, response.size(), took);
+    const std::atomic<bool>* all = context_->logs_all_calls;
+    const bool reports = all != nullptr && all->load(std::memory_order_relaxed);
+    if (reports || took > context_->limits.report_after)
+      report(took, code == RpcCode::kOk, response);
   }
   // request_stats.cc
   void report(std::chrono::nanoseconds took, bool answered, std::string_view response) const;
 
   const Context* context_;
   const MethodEntry* method_;
+  MethodCounters* counters_;
   rpc::Payload request_;
   std::string remote_;
   mortise_done_fn done_;

@@ -12,6 +12,7 @@
 #include <variant>
 #include <vector>
 
+#include "host/api/call_metrics.h"
 #include "host/apply/alarms.h"
 #include "host/apply/result.h"
 #include "host/auth/warrant.h"
@@ -120,7 +121,6 @@ struct Limits {
   std::chrono::nanoseconds slow_request{std::chrono::milliseconds(300)};
   std::chrono::nanoseconds slow_apply{std::chrono::milliseconds(100)};  // For reads.
   bool strict_reconfig_check = true;
-  bool log_all_requests = false;  // At level debug every call is logged.
   // A call that takes less is not looked at again when it is answered.
   std::chrono::nanoseconds report_after{std::chrono::milliseconds(100)};
 };
@@ -137,6 +137,8 @@ struct Context {
   apply::Alarms* alarms = nullptr;
   auth::Authority* authority = nullptr;  // Null: no authentication is served.
   std::atomic<uint32_t>* open_snapshots = nullptr;
+  CallMetrics* metrics = nullptr;                     // Null: nothing is counted.
+  const std::atomic<bool>* logs_all_calls = nullptr;  // Is it the log's level? Null: no.
   bool fast_keep_alive = true;  // A lease that is known is renewed without a wait for the log.
   Limits limits;
 

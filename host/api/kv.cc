@@ -10,6 +10,8 @@
 namespace mortise::api {
 namespace {
 
+using std::chrono::steady_clock;
+
 bool needs_of_range(std::string_view request, auth::Needs* out) {
   return auth::needs_of_proposal(wire::kRaftRange, request, out);
 }
@@ -46,6 +48,26 @@ std::string describe_txn(const mvcc::Outcome& outcome) {
   return "responses:<" + counts + "> size:" + std::to_string(size);
 }
 
+// Notes a read that ends here; `read_from` is when it began to look at the store.
+void count_range(const Call& call, steady_clock::time_point read_from, bool answered) {
+  CallMetrics* metrics = call.context().metrics;
+  if (metrics == nullptr) return;
+  const auto now = steady_clock::now();
+  metrics->ranges.add();
+  (answered ? metrics->range_read : metrics->range_refused).observe(now - read_from);
+  (answered ? metrics->range_answered : metrics->range_failed).observe(now - call.start());
+}
+
+void count_read_only_txn(const Call& call, const wire::TxnRequest& txn, bool answered) {
+  CallMetrics* metrics = call.context().metrics;
+  if (metrics == nullptr) return;
+  const size_t ranges = txn.compare.size() + std::max(txn.success.size(), txn.failure.size());
+  metrics->ranges.add(ranges);
+  if (ranges > 1) metrics->read_only_txns.add();
+  (answered ? metrics->txn_answered : metrics->txn_failed)
+      .observe(steady_clock::now() - call.start());
+}
+
 // Answers, or leaves the call alone if the budget does not suffice.
 void read_only_txn_within(store::ReadBudget* budget, const wire::TxnRequest& txn, Call& call) {
   const Context& context = call.context();
@@ -55,6 +77,7 @@ void read_only_txn_within(store::ReadBudget* budget, const wire::TxnRequest& txn
   mvcc::Outcome outcome;
   Status status = mvcc::read_only_txn(read.context, txn, &outcome);
   if (budget != nullptr && budget->exceeded()) return;
+  count_read_only_txn(call, txn, status.ok() && outcome.rpc.ok());
   if (!status.ok()) return call.fail(status);
   warn_if_slow_read(call, "read-only txn ", outcome.rpc, [&] { return describe_txn(outcome); });
   if (!outcome.rpc.ok()) return call.fail(outcome.rpc);
@@ -77,6 +100,7 @@ void read_only_txn(Call call, const wire::TxnRequest& txn) {
 // Answers, or leaves the call alone if the budget does not suffice.
 void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, Call& call) {
   const Context& context = call.context();
+  const auto start = steady_clock::now();
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
   ReadView read(std::move(view).value(), budget);
@@ -86,6 +110,7 @@ void range_within(store::ReadBudget* budget, const wire::RangeRequest& request, 
   size_t header_size = response.size();
   Status status = mvcc::range(read.context, request, &response, &result);
   if (budget != nullptr && budget->exceeded()) return;
+  count_range(call, start, status.ok() && result.rpc.ok());
   if (!status.ok()) return call.fail(status);
   if (result.rpc.ok()) mvcc::append_range_tail(result, &response);
   warn_if_slow_read(call, "read-only range ", result.rpc, [&] {

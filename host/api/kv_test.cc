@@ -70,8 +70,8 @@ class KvReadTest : public ::testing::Test {
     bytes.append(request.SerializeAsString());
     for (const MethodEntry& method : methods()) {
       if (std::string_view(method.grpc_path) != path) continue;
-      method.unary(Call(&context_, &method, rpc::Payload(rpc::to_buffer(std::move(bytes))), "peer",
-                        &Answer::done, answer));
+      method.unary(Call(&context_, &method, nullptr, rpc::Payload(rpc::to_buffer(std::move(bytes))),
+                        "peer", &Answer::done, answer));
     }
   }
   pb::RangeRequest all() {

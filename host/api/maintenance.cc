@@ -27,7 +27,11 @@ void hash_kv_now(Call call) {
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
   mvcc::HashKvResult result;
+  const auto start = std::chrono::steady_clock::now();
   Status status = mvcc::hash_kv(*view, request.revision(), &result);
+  if (context.metrics != nullptr) {
+    context.metrics->revision_hashes.observe(std::chrono::steady_clock::now() - start);
+  }
   if (!status.ok()) return call.fail(status);
   if (!result.rpc.ok()) return call.fail(result.rpc);
   reply_hash(std::move(call), {result.hash, result.compact_revision, result.hash_revision},
@@ -48,7 +52,11 @@ void hash_now(Call call) {
   const Context& context = call.context();
   auto view = mvcc::View::open(*context.store);
   if (!view.ok()) return call.fail(view.status());
+  const auto start = std::chrono::steady_clock::now();
   auto hash = snapshot::hash_etcd_rows(view->reader());
+  if (context.metrics != nullptr) {
+    context.metrics->hashes.observe(std::chrono::steady_clock::now() - start);
+  }
   if (!hash.ok()) return call.fail(hash.status());
   etcdserverpb::HashResponse response;
   response.set_hash(*hash);

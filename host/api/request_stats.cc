@@ -144,9 +144,11 @@ void Call::report(std::chrono::nanoseconds took, bool answered, std::string_view
                            {"step_count", int64_t{1}}});
     }
   }
-  if (took <= limits.slow_request && !limits.log_all_requests) return;
+  const bool is_slow = took > limits.slow_request;
+  const bool logs_all = context_->logs_all_calls != nullptr && *context_->logs_all_calls;
+  if (!is_slow && !logs_all) return;
   Stats s = stats_of(path, request(), answered, response);
-  context_->node->log(limits.log_all_requests ? "debug" : "warn", "request stats",
+  context_->node->log(is_slow ? "warn" : "debug", "request stats",
                       {{"start time", began},
                        {"time spent", took},
                        {"remote", remote_},
@@ -163,6 +165,7 @@ void warn_if_slow_read(const Call& call, std::string_view kind, const RpcStatus&
   const Context& context = call.context();
   std::chrono::nanoseconds took = steady_clock::now() - call.start();
   if (took <= context.limits.slow_apply) return;
+  if (context.metrics != nullptr) context.metrics->slow_reads.add();
   LogFields fields{{"took", took},
                    {"expected-duration", context.limits.slow_apply},
                    {"prefix", std::string(kind)},

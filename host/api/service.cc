@@ -175,6 +175,12 @@ RpcStatus Service::admit_stream(const MethodEntry& method, const mortise_caller&
   return rpc_errors::kNotSupportedForLearner;
 }
 
+MethodCounters* Service::count(uint32_t method, const mortise_caller& caller, bool is_stream) {
+  if (context_.metrics == nullptr) return nullptr;
+  context_.metrics->count_client(is_stream, view(caller.client_api_version));
+  return &context_.metrics->method(method);
+}
+
 mortise_status Service::call(const mortise_host* host, uint32_t method,
                              const mortise_caller* caller, mortise_buffer request,
                              mortise_done_fn done, void* context, mortise_call** out) {
@@ -187,15 +193,18 @@ mortise_status Service::call(const mortise_host* host, uint32_t method,
   if (entry.kind != MORTISE_UNARY) return MORTISE_E_INVALID;
   const Seen seen(caller, self->identify_);
   caller = seen.get();
+  MethodCounters* counters = self->count(method, *caller, false);
+  if (counters != nullptr) counters->began(payload.view().size());
   bool is_served = entry.unary != nullptr || entry.cancellable != nullptr;
   RpcStatus admitted =
       is_served ? self->admit_call(entry, *caller, payload.view()) : not_served(entry);
   if (!admitted.ok()) {
+    if (counters != nullptr) counters->ended(admitted.code(), 0, {});
     refuse(done, context, admitted);
     return MORTISE_OK;
   }
-  Call call(&self->context_, &entry, std::move(payload), std::string(view(caller->remote)), done,
-            context);
+  Call call(&self->context_, &entry, counters, std::move(payload),
+            std::string(view(caller->remote)), done, context);
   call.set_credentials(credentials_of(self->context_, *caller));
   if (entry.unary != nullptr) {
     if (self->context_.auth_enabled()) {
@@ -234,6 +243,15 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (entry.kind == MORTISE_UNARY) return MORTISE_E_INVALID;
   const Seen seen(caller, self->identify_);
   caller = seen.get();
+  // Counts what passes, and stands for the client from here on.
+  std::shared_ptr<CountedStream> counted;
+  mortise_stream_events counted_events{};
+  if (MethodCounters* counters = self->count(method, *caller, true)) {
+    counted = std::make_shared<CountedStream>(counters, events, context);
+    counted_events = counted->open();
+    events = &counted_events;
+    context = counted.get();
+  }
   RpcStatus refused =
       entry.stream == nullptr ? not_served(entry) : self->admit_stream(entry, *caller);
   auto credentials = credentials_of(self->context_, *caller);
@@ -245,8 +263,13 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
   if (refused.ok() && (needs_leader || waits)) {
     led = self->led_streams_.open(events, context, needs_leader);
   }
+  const auto hand_out = [&](rpc::ServerStream* opened) {
+    if (counted) counted->begin(opened);
+    if (counted) opened = counted.get();
+    *out = reinterpret_cast<mortise_stream*>(opened);
+  };
   if (refused.ok() && waits) {
-    *out = reinterpret_cast<mortise_stream*>(static_cast<rpc::ServerStream*>(led.get()));
+    hand_out(led.get());
     self->open_late(entry, std::move(led), std::move(warrant));
     return MORTISE_OK;
   }
@@ -265,7 +288,7 @@ mortise_status Service::stream_open(const mortise_host* host, uint32_t method,
     client.end(refused);
     return MORTISE_OK;
   }
-  *out = reinterpret_cast<mortise_stream*>(stream);
+  hand_out(stream);
   return MORTISE_OK;
 }
 

@@ -61,6 +61,8 @@ class Service {
                                     const mortise_stream_events* events, void* context,
                                     mortise_stream** out);
   static void transport_drained(const mortise_host* host);
+  // Null: nothing is counted.
+  MethodCounters* count(uint32_t method, const mortise_caller& caller, bool is_stream);
   RpcStatus admit(const MethodEntry& method, const mortise_caller& caller) const;
   RpcStatus admit_call(const MethodEntry& method, const mortise_caller& caller,
                        std::string_view request) const;

@@ -178,6 +178,9 @@ class SnapshotStream : public rpc::ServerStream,
   void end(std::unique_lock<std::mutex>& lock, const RpcStatus& status) {
     if (!ended_) {
       ended_ = true;
+      if (status.ok() && context_.metrics != nullptr) {
+        context_.metrics->snapshots.observe(std::chrono::steady_clock::now() - start_);
+      }
       if (!working_) snapshot_.reset();
       auto self = std::move(self_);
       lock.unlock();
@@ -189,6 +192,7 @@ class SnapshotStream : public rpc::ServerStream,
 
   const Context& context_;
   rpc::ClientStream client_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 
   std::mutex mutex_;
   std::shared_ptr<SnapshotStream> self_;  // Keeps the stream until it has ended.

@@ -73,13 +73,24 @@ Status Applier::flush() {
   if (std::exchange(has_revoked_, false)) lessor_->show_revocations();
   for (int64_t revision : compactions_) hooks_.compact(revision);
   compactions_.clear();
-  bool many = done_.size() > 1 && hooks_.answering;
-  if (many) hooks_.answering(true);
-  for (Done& done : done_) done.waiter->complete(std::move(done.result));
-  if (many) hooks_.answering(false);
-  done_.clear();
+  answer();
   if (std::exchange(removed_self_, false) && hooks_.removed_self) hooks_.removed_self();
   return Status();
+}
+
+void Applier::answer() {
+  if (done_.empty()) return;
+  const auto now = std::chrono::steady_clock::now();
+  bool many = done_.size() > 1 && hooks_.answering;
+  if (many) hooks_.answering(true);
+  for (Done& done : done_) {
+    OpCounters& op = counters_[op_of(done.waiter->field())];
+    (done.result.rpc.ok() ? op.answered : op.failed)
+        .observe_alone(now - done.waiter->proposed_at());
+    done.waiter->complete(std::move(done.result));
+  }
+  if (many) hooks_.answering(false);
+  done_.clear();
 }
 
 Status Applier::remove(const mvcc::Removal& removal) {
@@ -115,8 +126,10 @@ Status Applier::apply_entry(const raft::Entry& entry) {
 }
 
 void Applier::report(const wire::RaftRequest& request, const ApplyResult& result,
-                     std::chrono::steady_clock::time_point start) const {
+                     std::chrono::steady_clock::time_point start) {
   auto took = std::chrono::steady_clock::now() - start;
+  OpCounters& op = counters_[op_of(request.field)];
+  (result.rpc.ok() ? op.applied : op.refused).observe_alone(took);
   if (took > hooks_.slow_after) hooks_.was_slow(request, &result, took);
   bool failed = !result.rpc.ok() && result.rpc.message() != rpc_errors::kCompacted.message;
   if (failed && hooks_.has_failed) hooks_.has_failed(request, result, took);

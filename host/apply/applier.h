@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "host/apply/alarms.h"
+#include "host/apply/counters.h"
 #include "host/apply/effect_hash.h"
 #include "host/apply/result.h"
 #include "host/auth/authority.h"
@@ -97,6 +98,8 @@ class Applier {
   uint64_t applied_index() const { return applied_index_; }
   // What the entries since open() did, for a comparison with other members.
   const EffectHash& effects() const { return effects_; }
+  const Counters& counters() const { return counters_; }
+  const mvcc::WriteCounters& write_counters() const { return writer_.counters(); }
 
  private:
   struct Done {
@@ -122,7 +125,7 @@ class Applier {
   Status dispatch(const wire::RaftRequest& request, uint64_t index, bool respond,
                   ApplyResult* result);
   void report(const wire::RaftRequest& request, const ApplyResult& result,
-              std::chrono::steady_clock::time_point start) const;
+              std::chrono::steady_clock::time_point start);
   void report_commit(std::chrono::steady_clock::time_point start) const;
   RpcStatus gate(const wire::RaftRequest& request) const;
   // auth_stage.cc
@@ -133,6 +136,7 @@ class Applier {
   void note_auth_change(const wire::RaftRequest& request);
   void show_auth_changes();
   Status flush();
+  void answer();
 
   Status apply_put(std::string_view request, bool respond, ApplyResult* result);
   Status apply_delete_range(std::string_view request, bool respond, ApplyResult* result);
@@ -170,6 +174,7 @@ class Applier {
   bool has_revoked_ = false;          // A lease; others see it after the commit.
   std::vector<int64_t> compactions_;  // Announced after the commit.
   bool removed_self_ = false;
+  Counters counters_;
 };
 
 // May the request make the store larger? Such are refused when there is no space.

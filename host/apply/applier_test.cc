@@ -307,6 +307,48 @@ TEST(Applier, ClientErrorsChangeNothing) {
   EXPECT_EQ(node.applier().applied_index(), 4u);
 }
 
+// As etcd counts: by what a request does, each member all that is applied.
+TEST(Applier, WhatIsAppliedIsCounted) {
+  Log log;
+  Node node;
+  const uint64_t put = log.put("a", "12");
+  log.put("b", "345");
+  log.put("b", "v", 404);
+  log.del("a");
+  log.del("none");
+  pb::TxnRequest txn;
+  txn.add_compare()->set_key("a");
+  txn.add_success()->mutable_request_range()->set_key("a");
+  txn.add_failure()->mutable_request_put()->set_key("c");
+  log.add(wire::kRaftTxn, txn);
+  log.grant(7, 60);
+  log.put("d", "v", 7);
+  log.revoke(7);
+  node.wait_for(put);
+  node.apply(log);
+  const mvcc::WriteCounters& writes = node.applier().write_counters();
+  EXPECT_EQ(writes.puts.value(), 3u);
+  EXPECT_EQ(writes.put_bytes.value(), 3u + 4u + 2u);
+  EXPECT_EQ(writes.deletes.value(), 3u) << "with the key of the lease";
+  EXPECT_EQ(writes.ranges.value(), 2u) << "one to compare, one to answer";
+  EXPECT_EQ(writes.txns.value(), 1u);
+  EXPECT_EQ(writes.keys.load(), 1u);
+  auto count = [](const auto& times) {
+    uint64_t sum = 0;
+    for (uint64_t n : times.figures(1).counts) sum += n;
+    return sum;
+  };
+  const OpCounters& puts = node.applier().counters()[op_of(wire::kRaftPut)];
+  EXPECT_EQ(count(puts.applied), 3u);
+  EXPECT_EQ(count(puts.refused), 1u);
+  EXPECT_EQ(count(node.applier().counters()[op_of(wire::kRaftTxn)].applied), 1u);
+  EXPECT_EQ(count(node.applier().counters()[op_of(0)].answered), 1u) << "of nobody's proposal";
+  EXPECT_EQ(node.lessor().counters().granted.value(), 1u);
+  EXPECT_EQ(node.lessor().counters().revoked.value(), 1u);
+  EXPECT_EQ(op_name(op_of(wire::kRaftPut)), "Put");
+  EXPECT_EQ(op_name(op_of(77)), "Unknown");
+}
+
 TEST(Applier, NoSpaceRefusesWhatGrowsAndNothingElse) {
   const std::string kNoSpace = "etcdserver: mvcc: database space exceeded";
   Log log;

@@ -23,8 +23,20 @@ struct ApplyResult {
 // if the proposal fails before, on another; it must not block.
 class Waiter {
  public:
+  using Clock = std::chrono::steady_clock;
   virtual ~Waiter() = default;
   virtual void complete(ApplyResult result) = 0;
+  // For metrics: set before anything else.
+  void note_proposal(uint32_t field, Clock::time_point at) {
+    field_ = field;
+    proposed_at_ = at;
+  }
+  uint32_t field() const { return field_; }  // 0: unknown.
+  Clock::time_point proposed_at() const { return proposed_at_; }
+
+ private:
+  uint32_t field_ = 0;
+  Clock::time_point proposed_at_{};
 };
 
 // Proposals under way, by request id. Thread-safe.

@@ -3,6 +3,7 @@
 #include "gtest/gtest.h"
 #include "host/base/byte_buffer.h"
 #include "host/base/crc32c.h"
+#include "host/base/metrics.h"
 #include "host/base/status.h"
 
 namespace mortise {
@@ -50,6 +51,18 @@ TEST(Result, PropagatesTheFirstError) {
   EXPECT_TRUE(quarter(8, &out).ok());
   EXPECT_EQ(out, 2);
   EXPECT_EQ(quarter(6, &out).message(), "odd");
+}
+
+TEST(Histogram, BoundsAreUpperOnesAndDouble) {
+  Histogram<10, 3> histogram;  // 10, 20, 40
+  EXPECT_TRUE(histogram.is_empty());
+  for (const uint64_t value : {0, 10, 11, 20, 21, 40, 41, 1'000'000}) histogram.observe(value);
+  histogram.observe_alone(std::chrono::nanoseconds(-5));  // A clock that was set back.
+  const HistogramFigures figures = histogram.figures(10);
+  EXPECT_EQ(figures.bounds, (std::vector<double>{1, 2, 4}));
+  EXPECT_EQ(figures.counts, (std::vector<uint64_t>{3, 2, 2, 2}));
+  EXPECT_DOUBLE_EQ(figures.sum, 100014.3);
+  EXPECT_FALSE(histogram.is_empty());
 }
 
 TEST(ByteBuffer, KeepsItsBytesWhileItGrowsOutOfTheHeap) {

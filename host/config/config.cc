@@ -341,6 +341,7 @@ class Parser {
                    [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     if (config.log_level.empty()) config.log_level = "info";
     if (config.log_level == "warning") config.log_level = "warn";
+    config.metrics = values.text("metrics");
     config.log_format = values.text("log-format").empty() ? "json" : values.text("log-format");
     config.log_outputs = values.get<StringList>("log-outputs");
     if (config.log_outputs.empty()) config.log_outputs = {"default"};

@@ -108,6 +108,9 @@ struct Config {
   bool force_new_cluster = false;
   std::chrono::nanoseconds downgrade_check_time{};  // 0: downgrades are ended by request only.
 
+  // Monitoring
+  std::string metrics;  // basic or extensive
+
   // Logging
   std::string logger;
   std::string log_level;   // debug, info, warn, error, dpanic, panic or fatal
@@ -155,6 +158,9 @@ struct Config {
   // bcrypt's default if the one given is none that bcrypt has.
   uint64_t effective_bcrypt_cost() const;
 };
+
+// "ALPHA" or "BETA", as etcd tells it of one of its gates.
+std::string_view feature_gate_stage(std::string_view name);
 
 using LogValue = std::variant<std::string, int64_t, bool, std::vector<std::string>>;
 

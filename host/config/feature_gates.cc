@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "host/config/config.h"
 #include "host/config/go_syntax.h"
 
 namespace mortise::config {
@@ -98,6 +99,14 @@ std::vector<std::string> describe_feature_gates() {
   for (const Gate& gate : kGates) lines.push_back(describe(gate.name, gate.stage, gate.default_on));
   std::sort(lines.begin(), lines.end());
   return lines;
+}
+
+std::string_view feature_gate_stage(std::string_view name) {
+  const auto* gate = std::find_if(std::begin(kGates), std::end(kGates),
+                                  [name](const Gate& g) { return g.name == name; });
+  const bool is_beta =
+      name == kAllBeta || (gate != std::end(kGates) && gate->stage == Stage::kBeta);
+  return is_beta ? "BETA" : "ALPHA";
 }
 
 }  // namespace mortise::config

@@ -71,6 +71,8 @@ void Lessor::grant(int64_t id, int64_t granted_ttl) {
   Lease& lease = leases_[id];
   lease = Lease();
   lease.ttl = granted_ttl;
+  counters_.granted.add_alone();
+  counters_.granted_ttls.observe_alone(static_cast<uint64_t>(granted_ttl));
   if (!is_primary_) return;
   lease.expiry = from_now(granted_ttl);
   set_due(id, &lease, lease.expiry);
@@ -92,6 +94,7 @@ void Lessor::revoke(int64_t id) {
   by_due_.erase({it->second.due, id});
   by_checkpoint_.erase({it->second.checkpoint, id});
   it->second.is_revoked = true;
+  counters_.revoked.add_alone();
   revoked_.push_back(id);
 }
 
@@ -199,6 +202,7 @@ Lessor::Renewal Lessor::renew(int64_t id, int64_t* ttl, std::function<void()> re
   set_due(id, &lease, lease.expiry);
   if (lease.checkpoint == Clock::time_point()) schedule_checkpoint(id, &lease, lease.ttl);
   *ttl = lease.ttl;
+  counters_.renewed.add_alone();
   return Renewal::kRenewed;
 }
 

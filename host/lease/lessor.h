@@ -22,6 +22,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "host/base/metrics.h"
 #include "host/base/rpc_error.h"
 #include "host/base/status.h"
 #include "host/store/store.h"
@@ -53,6 +54,12 @@ struct LessorOptions {
   int64_t min_ttl_seconds = 1;  // TTLs below are raised to it.
   bool makes_checkpoints = false;
   std::function<Clock::time_point()> now = [] { return Clock::now(); };
+};
+
+// Since the start. Any thread reads it.
+struct Counters {
+  Counter granted, renewed, revoked;
+  Histogram<1, 24> granted_ttls;  // Seconds.
 };
 
 class Lessor {
@@ -87,6 +94,7 @@ class Lessor {
   std::optional<LeaseInfo> info(int64_t id) const;
   std::vector<int64_t> by_remaining_time() const;
   size_t count() const;
+  const Counters& counters() const { return counters_; }
 
   // Leases that have run out, at most `limit`, and not reported in the last `retry`.
   std::vector<int64_t> expired(size_t limit, std::chrono::milliseconds retry);
@@ -122,6 +130,7 @@ class Lessor {
   Queue by_checkpoint_;
   std::vector<int64_t> revoked_;
   std::unordered_map<int64_t, std::vector<std::function<void()>>> waiters_;
+  Counters counters_;
 };
 
 // leasepb.Lease, as stored.

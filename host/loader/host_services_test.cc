@@ -44,7 +44,7 @@ TEST(HostServices, MetricsOfThePlugin) {
   host.gauge("etcd_like", "E", {{"other", "labels"}}).set(5);
   std::string text;
   registry.write(text);
-  EXPECT_NE(text.find("mortise_things_total{plugin=\"p\",kind=\"good\"} 3\n"), std::string::npos);
+  EXPECT_NE(text.find("mortise_things_total{kind=\"good\",plugin=\"p\"} 3\n"), std::string::npos);
   EXPECT_NE(text.find("\netcd_like 4\n"), std::string::npos) << text;
 }
 

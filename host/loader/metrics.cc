@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdlib>
 
 namespace mortise::loader {
 namespace {
@@ -29,6 +30,7 @@ void append_escaped(std::string_view text, bool quotes, std::string& out) {
   }
 }
 
+// As Go writes floating point numbers by %g: the shortest text that reads back as the same value.
 void append_number(double value, std::string& out) {
   if (std::isnan(value)) {
     out += "NaN";
@@ -36,12 +38,17 @@ void append_number(double value, std::string& out) {
     out += value > 0 ? "+Inf" : "-Inf";
   } else {
     char text[64];
-    out.append(text, std::to_chars(text, text + sizeof(text), value).ptr);
+    char* end = std::to_chars(text, text + sizeof text, value, std::chars_format::scientific).ptr;
+    const int power = std::atoi(std::find(text, end, 'e') + 1);
+    if (power >= -4 && power < 6)
+      end = std::to_chars(text, text + sizeof text, value, std::chars_format::fixed).ptr;
+    out.append(text, end);
   }
 }
 
-// name="value",name="value": what stands between the braces.
-std::string labels_text(const Labels& labels) {
+// name="value",name="value": what stands between the braces, by name.
+std::string labels_text(Labels labels) {
+  std::sort(labels.begin(), labels.end());
   std::string text;
   for (const auto& [name, value] : labels) {
     if (!text.empty()) text += ',';
@@ -134,9 +141,9 @@ Result<Metric*> MetricsRegistry::series(mortise_metric_kind kind, std::string_vi
   }
   if (family.label_names != label_names) return invalid("metric " + metric + ": other label names");
   if (family.bounds != bounds) return invalid("metric " + metric + ": other bounds");
-  std::unique_ptr<Metric>& made = family.series[labels_text(labels)];
-  if (made == nullptr) made = std::make_unique<Metric>(kind, bounds);
-  return made.get();
+  Series& made = family.series[labels_text(labels)];
+  if (made.metric == nullptr) made = {labels, std::make_unique<Metric>(kind, bounds)};
+  return made.metric.get();
 }
 
 Metric& MetricsRegistry::counter(std::string_view name, std::string_view help,
@@ -153,42 +160,92 @@ Metric& MetricsRegistry::histogram(std::string_view name, std::string_view help,
   return *series(MORTISE_METRIC_HISTOGRAM, name, help, labels, bounds).value();
 }
 
-void MetricsRegistry::add_collector(std::function<void()> collector) {
-  const std::lock_guard lock(collectors_mutex_);
-  collectors_.push_back(std::move(collector));
+void MetricsRegistry::add_source(std::function<void(Exposition&)> source) {
+  const std::lock_guard lock(sources_mutex_);
+  sources_.push_back(std::move(source));
 }
 
-void MetricsRegistry::write_histogram(const std::string& name, const std::string& labels,
-                                      const Metric& m, std::string& out) {
-  const std::string prefix = labels.empty() ? "" : labels + ",";
-  uint64_t count = 0;
-  for (size_t i = 0; i <= m.bounds_.size(); ++i) {
-    count += m.buckets_[i].load(std::memory_order_relaxed);
-    std::string bound = prefix + "le=\"";
-    append_number(i < m.bounds_.size() ? m.bounds_[i] : INFINITY, bound);
-    append_sample(name + "_bucket", bound + "\"", static_cast<double>(count), out);
+HistogramFigures Metric::figures() const {
+  HistogramFigures out{bounds_, {}, value()};
+  for (size_t i = 0; i <= bounds_.size(); ++i) {
+    out.counts.push_back(buckets_[i].load(std::memory_order_relaxed));
   }
-  append_sample(name + "_sum", labels, m.value(), out);
-  append_sample(name + "_count", labels, static_cast<double>(count), out);
+  return out;
 }
 
 void MetricsRegistry::write(std::string& out) const {
+  Exposition exposition;
   {
-    const std::lock_guard lock(collectors_mutex_);
-    for (const auto& collector : collectors_) collector();
+    const std::lock_guard lock(sources_mutex_);
+    for (const auto& source : sources_) source(exposition);
   }
-  const std::lock_guard lock(mutex_);
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [name, family] : families_) {
+      for (const auto& [text, series] : family.series) {
+        const Metric& metric = *series.metric;
+        switch (family.kind) {
+          case MORTISE_METRIC_COUNTER:
+            exposition.counter(name, family.help, metric.value(), series.labels);
+            break;
+          case MORTISE_METRIC_GAUGE:
+            exposition.gauge(name, family.help, metric.value(), series.labels);
+            break;
+          default: exposition.histogram(name, family.help, metric.figures(), series.labels);
+        }
+      }
+    }
+  }
+  exposition.write(out);
+}
+
+std::string* Exposition::sample(mortise_metric_kind kind, std::string_view name,
+                                std::string_view help, const std::string& labels) {
+  auto it = families_.find(name);
+  if (it == families_.end()) {
+    it = families_.emplace(std::string(name), Family{kind, std::string(help), {}}).first;
+  }
+  return it->second.kind == kind ? &it->second.samples[labels] : nullptr;
+}
+
+void Exposition::counter(std::string_view name, std::string_view help, double value,
+                         const Labels& labels) {
+  const std::string text = labels_text(labels);
+  std::string* out = sample(MORTISE_METRIC_COUNTER, name, help, text);
+  if (out != nullptr) append_sample(name, text, value, *out);
+}
+
+void Exposition::gauge(std::string_view name, std::string_view help, double value,
+                       const Labels& labels) {
+  const std::string text = labels_text(labels);
+  std::string* out = sample(MORTISE_METRIC_GAUGE, name, help, text);
+  if (out != nullptr) append_sample(name, text, value, *out);
+}
+
+void Exposition::histogram(std::string_view name, std::string_view help,
+                           const HistogramFigures& figures, const Labels& labels) {
+  const std::string text = labels_text(labels);
+  std::string* out = sample(MORTISE_METRIC_HISTOGRAM, name, help, text);
+  if (out == nullptr) return;
+  const std::string prefix = text.empty() ? "" : text + ",";
+  const std::string metric(name);
+  uint64_t count = 0;
+  for (size_t i = 0; i <= figures.bounds.size(); ++i) {
+    count += figures.counts[i];
+    std::string bound = prefix + "le=\"";
+    append_number(i < figures.bounds.size() ? figures.bounds[i] : INFINITY, bound);
+    append_sample(metric + "_bucket", bound + "\"", static_cast<double>(count), *out);
+  }
+  append_sample(metric + "_sum", text, figures.sum, *out);
+  append_sample(metric + "_count", text, static_cast<double>(count), *out);
+}
+
+void Exposition::write(std::string& out) const {
   for (const auto& [name, family] : families_) {
     out += "# HELP " + name + " ";
     append_escaped(family.help, false, out);
     out += "\n# TYPE " + name + " " + kind_name(family.kind) + "\n";
-    for (const auto& [labels, metric] : family.series) {
-      if (family.kind == MORTISE_METRIC_HISTOGRAM) {
-        write_histogram(name, labels, *metric, out);
-      } else {
-        append_sample(name, labels, metric->value(), out);
-      }
-    }
+    for (const auto& [labels, text] : family.samples) out += text;
   }
 }
 

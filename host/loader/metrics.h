@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/base/metrics.h"
 #include "host/base/status.h"
 #include "mortise/abi/host.h"
 
@@ -34,11 +35,35 @@ class Metric {
 
  private:
   friend class MetricsRegistry;
+  HistogramFigures figures() const;
   const mortise_metric_kind kind_;
   const std::vector<double> bounds_;
   std::atomic<double> value_{0};  // HISTOGRAM: the sum.
   // HISTOGRAM: observations of each bound, and of those above the last; not cumulative.
   std::unique_ptr<std::atomic<uint64_t>[]> buckets_;
+};
+
+// The text of one scrape while it is gathered. Not thread-safe.
+class Exposition {
+ public:
+  void counter(std::string_view name, std::string_view help, double value,
+               const Labels& labels = {});
+  void gauge(std::string_view name, std::string_view help, double value, const Labels& labels = {});
+  void histogram(std::string_view name, std::string_view help, const HistogramFigures& figures,
+                 const Labels& labels = {});
+  // Appends every series in the Prometheus text format 0.0.4, by name.
+  void write(std::string& out) const;
+
+ private:
+  struct Family {
+    mortise_metric_kind kind;
+    std::string help;
+    std::map<std::string, std::string> samples;  // By the text of the labels.
+  };
+  // Null for a series whose name is that of another kind, which is then left out.
+  std::string* sample(mortise_metric_kind kind, std::string_view name, std::string_view help,
+                      const std::string& labels);
+  std::map<std::string, Family, std::less<>> families_;
 };
 
 class MetricsRegistry {
@@ -51,26 +76,27 @@ class MetricsRegistry {
   Metric& gauge(std::string_view name, std::string_view help, const Labels& labels = {});
   Metric& histogram(std::string_view name, std::string_view help, const std::vector<double>& bounds,
                     const Labels& labels = {});
-  // Runs before each write(), to set gauges that are only known on demand. Must not call write().
-  void add_collector(std::function<void()> collector);
+  // Adds what is counted elsewhere to each scrape. Must not call write().
+  void add_source(std::function<void(Exposition&)> source);
   // Appends every series in the Prometheus text format 0.0.4, by name.
   void write(std::string& out) const;
 
  private:
+  struct Series {
+    Labels labels;
+    std::unique_ptr<Metric> metric;
+  };
   struct Family {
     mortise_metric_kind kind;
     std::string help;
     std::vector<std::string> label_names;
     std::vector<double> bounds;
-    std::map<std::string, std::unique_ptr<Metric>> series;  // By the text of the labels.
+    std::map<std::string, Series> series;  // By the text of the labels.
   };
-  static void write_histogram(const std::string& name, const std::string& labels, const Metric& m,
-                              std::string& out);
-
   mutable std::mutex mutex_;
   std::map<std::string, Family, std::less<>> families_;
-  mutable std::mutex collectors_mutex_;
-  std::vector<std::function<void()>> collectors_;
+  mutable std::mutex sources_mutex_;  // Held while they run: what they speak of may go then.
+  std::vector<std::function<void(Exposition&)>> sources_;
 };
 
 }  // namespace mortise::loader

@@ -67,13 +67,58 @@ TEST(Metrics, CallsOfAnotherKindDoNothing) {
   EXPECT_EQ(counter.value(), 1);
 }
 
-TEST(Metrics, CollectorsRunBeforeTheText) {
+TEST(Metrics, SourcesJoinWhatIsKeptHere) {
   MetricsRegistry registry;
-  Metric& gauge = registry.gauge("g", "G");
-  registry.add_collector([&] { gauge.add(1); });
+  registry.gauge("g", "G", {{"of", "registry"}}).set(1);
+  Histogram<2, 2> sizes;
+  for (const uint64_t v : {0, 2, 3, 4, 5}) sizes.observe(v);
+  int scrapes = 0;
+  registry.add_source([&](Exposition& out) {
+    out.gauge("g", "G", ++scrapes, {{"of", "a source"}});
+    out.counter("g", "of another kind, so left out", 7);
+    out.histogram("sizes", "S", sizes.figures(4));
+  });
   std::string text;
   registry.write(text);
-  EXPECT_NE(text.find("\ng 1\n"), std::string::npos) << text;
+  EXPECT_EQ(text,
+            "# HELP g G\n"
+            "# TYPE g gauge\n"
+            "g{of=\"a source\"} 1\n"
+            "g{of=\"registry\"} 1\n"
+            "# HELP sizes S\n"
+            "# TYPE sizes histogram\n"
+            "sizes_bucket{le=\"0.5\"} 2\n"
+            "sizes_bucket{le=\"1\"} 4\n"
+            "sizes_bucket{le=\"+Inf\"} 5\n"
+            "sizes_sum 3.5\n"
+            "sizes_count 5\n");
+}
+
+// What Go's strconv writes for %g.
+TEST(Metrics, NumbersAreWrittenAsGoDoes) {
+  const std::pair<double, const char*> numbers[] = {
+      {0, "0"},
+      {1, "1"},
+      {-1, "-1"},
+      {20480, "20480"},
+      {999999, "999999"},
+      {1e6, "1e+06"},
+      {1234567, "1.234567e+06"},
+      {123456.75, "123456.75"},
+      {1234567.5, "1.2345675e+06"},
+      {2147483648, "2.147483648e+09"},
+      {18446744073709551616.0, "1.8446744073709552e+19"},
+      {0.0001, "0.0001"},
+      {0.00001, "1e-05"},
+      {9.9014e-05, "9.9014e-05"},
+      {0.1, "0.1"}};
+  for (const auto& [value, expected] : numbers) {
+    Exposition exposition;
+    exposition.gauge("g", "", value);
+    std::string text;
+    exposition.write(text);
+    EXPECT_EQ(text.substr(text.find("\ng ") + 3), std::string(expected) + "\n");
+  }
 }
 
 }  // namespace

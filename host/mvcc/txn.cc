@@ -88,6 +88,7 @@ Status Writer::run_op(const wire::RequestOp& op, const std::vector<bool>& path, 
   uint32_t field = 0;
   if (auto* range_op = std::get_if<wire::RangeRequest>(&op)) {
     field = kOpRange;
+    counted_.ranges.add_alone();
     if (respond) MORTISE_RETURN_IF_ERROR(run_range(context(), *range_op, &body));
   } else if (auto* put_op = std::get_if<wire::PutRequest>(&op)) {
     field = kOpPut;
@@ -125,7 +126,10 @@ Status Writer::txn(const wire::TxnRequest& request, bool respond, Outcome* outco
   if (!outcome->rpc.ok()) return Status();
   std::string body;
   at = 0;
+  const uint64_t before = operations();
+  counted_.ranges.add_alone(request.compare.size());
   MORTISE_RETURN_IF_ERROR(run_txn(request, path, &at, respond, &body));
+  if (operations() - before > 1) counted_.txns.add_alone();
   outcome->body.append(body);
   outcome->revision = finish_changes();
   return Status();

@@ -13,7 +13,9 @@ Writer::Writer(store::Store* store, std::function<bool(int64_t)> lease_exists,
 Status Writer::open() {
   MORTISE_RETURN_IF_ERROR(begin());
   state_ = committed_;
-  return counter_.load(reader_);
+  MORTISE_RETURN_IF_ERROR(counter_.load(reader_));
+  counted_.keys.store(counter_.total(), std::memory_order_relaxed);
+  return Status();
 }
 
 Status Writer::begin() {
@@ -176,6 +178,8 @@ Status Writer::check_put(const wire::PutRequest& request, RpcStatus* rpc) {
 Status Writer::do_put(const wire::PutRequest& request, bool respond, std::string* body) {
   Previous before;
   MORTISE_RETURN_IF_ERROR(previous(request.key, &before));
+  counted_.puts.add_alone();
+  if (request.prev_kv || request.ignore_value || request.ignore_lease) counted_.ranges.add_alone();
   if (respond && request.prev_kv && before.found) wire::append_bytes_field(body, 2, before.bytes);
   wire::KeyValue kv;
   kv.key = request.key;
@@ -184,6 +188,7 @@ Status Writer::do_put(const wire::PutRequest& request, bool respond, std::string
   kv.version = before.kv.version + 1;
   kv.value = request.ignore_value ? before.kv.value : request.value;
   kv.lease = request.ignore_lease ? before.kv.lease : request.lease;
+  counted_.put_bytes.add_alone(kv.key.size() + kv.value.size());
   write_put(kv, before);
   return Status();
 }
@@ -203,6 +208,7 @@ Status Writer::do_delete(const wire::DeleteRangeRequest& request, bool respond, 
   std::vector<std::string_view> keys;
   std::string prev_kvs;
   bool want_prev = respond && request.prev_kv;
+  counted_.deletes.add_alone();
   std::string_view key, bytes;
   if (range.single) {
     bool found;
@@ -262,7 +268,11 @@ Result<std::vector<std::string>> Writer::attached_keys(int64_t lease) {
 
 Status Writer::revoke_lease(int64_t lease, Outcome* outcome) {
   MORTISE_ASSIGN_OR_RETURN(auto keys, attached_keys(lease));
-  for (const std::string& key : keys) MORTISE_RETURN_IF_ERROR(write_delete(key));
+  for (const std::string& key : keys) {
+    counted_.deletes.add_alone();
+    MORTISE_RETURN_IF_ERROR(write_delete(key));
+  }
+  if (keys.size() > 1) counted_.txns.add_alone();
   std::string row(8, '\0');
   put_u64_be(row.data(), static_cast<uint64_t>(lease));
   remove_row(store::kLeases, row);
@@ -285,6 +295,7 @@ Status Writer::commit(uint64_t applied_index, uint64_t applied_term,
   write_state(row, state_);
   batch_.put(store::kMeta, kStateKey, std::string_view(row, kStateBytes));
   MORTISE_RETURN_IF_ERROR(store_->commit(batch_, applied_index, applied_term));
+  counted_.keys.store(counter_.total(), std::memory_order_relaxed);
 
   auto published = std::make_shared<EventBatch>();
   published->arena = std::move(arena_);

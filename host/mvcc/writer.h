@@ -15,6 +15,7 @@
 #include <span>
 
 #include "host/base/byte_buffer.h"
+#include "host/base/metrics.h"
 #include "host/base/rpc_error.h"
 #include "host/mvcc/events.h"
 #include "host/mvcc/key_counter.h"
@@ -31,6 +32,16 @@ struct Outcome {
   RpcStatus rpc;
   int64_t revision = 0;  // For the header.
   ByteBuffer body;
+};
+
+// What the operations were, since the start. Any thread reads it.
+struct WriteCounters {
+  Counter ranges;  // Of txns, and reads for what a put answers or keeps.
+  Counter puts;
+  Counter deletes;
+  Counter txns;  // Of more than one operation.
+  Counter put_bytes;
+  std::atomic<uint64_t> keys{0};  // That there are now, as of the last commit.
 };
 
 class Writer {
@@ -66,6 +77,7 @@ class Writer {
   int64_t revision() const { return state_.revision; }
   int64_t compacted() const { return state_.compacted; }
   uint64_t key_count() const { return counter_.total(); }
+  const WriteCounters& counters() const { return counted_; }
   size_t pending_bytes() const { return arena_ ? arena_->bytes_reserved() : 0; }
   size_t pending_ops() const { return batch_.ops().size(); }
   // The rows of the batch so far, as they will be committed.
@@ -92,6 +104,9 @@ class Writer {
   void attach(int64_t lease, std::string_view key, bool attached);
   void write_version(const wire::KeyValue& kv, std::string_view stored, bool tombstone);
   int64_t finish_changes();
+  uint64_t operations() const {
+    return counted_.ranges.value() + counted_.puts.value() + counted_.deletes.value();
+  }
   int64_t visible_revision() const { return state_.revision + (sub_ > 0 ? 1 : 0); }
 
   Status check_put(const wire::PutRequest& request, RpcStatus* rpc);
@@ -120,6 +135,7 @@ class Writer {
   std::shared_ptr<Arena> arena_;
   store::WriteBatch batch_;
   std::vector<Event> events_;
+  WriteCounters counted_;
 };
 
 // Evaluates a txn without writes on any thread; `request` has range operations only.

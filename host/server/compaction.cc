@@ -95,9 +95,14 @@ Status CompactionRunner::compact(Wanted wanted) {
   }
   mvcc::CompactionOptions options;
   options.batch_versions_max = options_.batch_versions_max;
+  auto batch_began = started;
   options.pause = [&] {
+    if (options_.on_batch) options_.on_batch(std::chrono::steady_clock::now() - batch_began);
     std::unique_lock lock(mutex_);
-    return !wake_.wait_for(lock, options_.pause, [&] { return is_over(wanted.start); });
+    const bool goes_on =
+        !wake_.wait_for(lock, options_.pause, [&] { return is_over(wanted.start); });
+    batch_began = std::chrono::steady_clock::now();
+    return goes_on;
   };
   if (wanted.is_resumed) options.scan_by = mvcc::ScanBy::kKeys;
   mvcc::ScanResult scan;

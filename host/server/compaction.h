@@ -24,6 +24,8 @@ struct FinishedCompaction {
 struct CompactionRunnerOptions {
   uint64_t batch_versions_max = 1000;
   std::chrono::nanoseconds pause{std::chrono::milliseconds(10)};
+  // A piece of the scan was done.
+  std::function<void(std::chrono::nanoseconds took)> on_batch;
   // Its rows are gone, and HashKV knows its hash if there is one.
   std::function<void(const FinishedCompaction&)> on_finished;
   std::function<void(const Status&)> on_failed;

@@ -24,8 +24,19 @@ std::chrono::milliseconds request_timeout(const config::Config& config) {
   return std::chrono::seconds(5) + 2 * config.election_timeout;
 }
 
+// A proposal that was not taken, or not applied in time.
+void Server::proposal_failed(std::unique_ptr<apply::Waiter> waiter, const RpcStatus& status) {
+  if (waiter == nullptr) return;
+  counters_.proposals_failed.add();
+  counters_.failed_requests[apply::op_of(waiter->field())].observe(apply::WaitList::Clock::now() -
+                                                                   waiter->proposed_at());
+  fail_with(std::move(waiter), status);
+}
+
 void Server::propose(uint32_t field, std::string_view request, const wire::Author& author,
                      std::unique_ptr<apply::Waiter> waiter) {
+  const auto now = apply::WaitList::Clock::now();
+  waiter->note_proposal(field, now);
   const bool urgent =
       field == wire::kRaftLeaseRevoke && config_.feature_gates.at("PriorityRequest");
   if (raft_->committed() >
@@ -37,29 +48,31 @@ void Server::propose(uint32_t field, std::string_view request, const wire::Autho
   if (data.size() > config_.max_request_bytes) {
     return fail_with(std::move(waiter), rpc_errors::kRequestTooLarge);
   }
-  auto deadline = apply::WaitList::Clock::now() + request_timeout(config_);
+  auto deadline = now + request_timeout(config_);
   waiters_.add(id, std::move(waiter), deadline);
   if (raft_->propose(id, std::move(data), deadline)) return;
-  fail_with(waiters_.take(id), rpc_errors::kTooManyRequests);
+  proposal_failed(waiters_.take(id), rpc_errors::kTooManyRequests);
 }
 
 void Server::propose_membership(raft::MembershipChange change,
                                 std::unique_ptr<apply::Waiter> waiter) {
   change.id = next_request_id();
-  auto deadline = apply::WaitList::Clock::now() + request_timeout(config_);
+  const auto now = apply::WaitList::Clock::now();
+  waiter->note_proposal(0, now);
+  auto deadline = now + request_timeout(config_);
   waiters_.add(change.id, std::move(waiter), deadline);
   if (raft_->propose_membership(change.id, change, deadline)) return;
-  fail_with(waiters_.take(change.id), rpc_errors::kTooManyRequests);
+  proposal_failed(waiters_.take(change.id), rpc_errors::kTooManyRequests);
 }
 
 void Server::proposals_dropped(const std::vector<uint64_t>& ids) {
-  for (uint64_t id : ids) fail_with(waiters_.take(id), rpc_errors::kProposalDropped);
+  for (uint64_t id : ids) proposal_failed(waiters_.take(id), rpc_errors::kProposalDropped);
 }
 
 void Server::expire_proposals() {
   for (auto& expired : waiters_.take_expired(apply::WaitList::Clock::now())) {
-    fail_with(std::move(expired.waiter),
-              timeout_reason(expired.deadline - request_timeout(config_)));
+    proposal_failed(std::move(expired.waiter),
+                    timeout_reason(expired.deadline - request_timeout(config_)));
   }
 }
 
@@ -108,13 +121,19 @@ void Server::role_changed(const raft::SoftState& state, uint64_t term) {
   bool leads = state.role == raft::Role::kLeader;
   log_role(shown_state_, state, term);
   shown_state_ = state;
+  {
+    std::lock_guard lock(heartbeats_mutex_);
+    heartbeats_sent_.clear();
+  }
   if (leads) {
     version_monitor_->poke();
     lessor_->promote(config_.election_timeout);
   } else {
     lessor_->demote();
   }
-  if (leadership_.note(state.leader, Leadership::Clock::now())) read_rounds_->leader_changed();
+  if (!leadership_.note(state.leader, Leadership::Clock::now())) return;
+  counters_.leader_changes.add();
+  read_rounds_->leader_changed();
 }
 
 void Server::disk_stalled(uint64_t asked) {

@@ -40,7 +40,9 @@ Result<integrity::LocalHash> Server::hash_at(int64_t revision) {
   }
   MORTISE_ASSIGN_OR_RETURN(auto view, mvcc::View::open(*store_));
   mvcc::HashKvResult result;
+  const auto start = std::chrono::steady_clock::now();
   MORTISE_RETURN_IF_ERROR(mvcc::hash_kv(view, revision, &result));
+  call_metrics_->revision_hashes.observe(std::chrono::steady_clock::now() - start);
   out.rpc = result.rpc;
   out.hash = {result.hash, result.compact_revision, result.hash_revision, view.state().revision};
   return out;

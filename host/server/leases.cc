@@ -112,6 +112,7 @@ void Server::expire_leases() {
   for (int64_t id : lessor_->expired(kRevocationsMax, request_timeout(config_))) {
     std::string request;
     wire::append_varint_field(&request, 1, static_cast<uint64_t>(id));
+    counters_.leases_expired.add();
     propose(wire::kRaftLeaseRevoke, request, root_author(),
             std::make_unique<ExpiryWaiter>(id, log_));
   }

@@ -9,11 +9,8 @@
 #include <nlohmann/json.hpp>
 
 #include "host/json/openapi.h"
+#include "host/server/allocator_figures.h"
 #include "host/server/server.h"
-
-// jemalloc's, if the process allocates with it.
-extern "C" __attribute__((weak)) int mallctl(const char* name, void* old, size_t* old_size,
-                                             void* value, size_t value_size);
 
 namespace mortise::server {
 namespace {
@@ -45,21 +42,14 @@ std::vector<std::string> command_line() {
   return words;
 }
 
-uint64_t allocator_figure(const char* name) {
-  size_t value = 0, size = sizeof value;
-  return mallctl != nullptr && mallctl(name, &value, &size, nullptr, 0) == 0 ? value : 0;
-}
-
 // Those of Go's fields that mean something here.
 Json memory_figures() {
-  uint64_t epoch = 1;
-  if (mallctl != nullptr) mallctl("epoch", nullptr, nullptr, &epoch, sizeof epoch);
-  const uint64_t allocated = allocator_figure("stats.allocated");
-  return {{"Alloc", allocated},
-          {"Sys", allocator_figure("stats.mapped")},
-          {"HeapAlloc", allocated},
-          {"HeapSys", allocator_figure("stats.mapped")},
-          {"HeapInuse", allocator_figure("stats.active")}};
+  const AllocatorFigures memory = allocator_figures();
+  return {{"Alloc", memory.allocated},
+          {"Sys", memory.mapped},
+          {"HeapAlloc", memory.allocated},
+          {"HeapSys", memory.mapped},
+          {"HeapInuse", memory.active}};
 }
 
 uint64_t open_files_limit() {
@@ -215,6 +205,7 @@ RpcStatus Server::set_log_level(std::string_view name) {
   log_->warn("the log level was changed over HTTP",
              {{"from", level_name(log_->level())}, {"to", lower}});
   log_->set_level(level_named(lower));
+  logs_all_calls_ = log_->enabled(Level::kDebug);
   return RpcStatus();
 }
 

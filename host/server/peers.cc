@@ -75,7 +75,29 @@ void Server::check_address(const membership::Member& member, const Status& statu
              {{"remote-peer-id", membership::hex_id(member.id)}, {"error", status.message()}});
 }
 
+// A leader that is late with its heartbeats is about to lose its followers.
+void Server::watch_heartbeats(const std::vector<raft::Message>& messages) {
+  for (const raft::Message& message : messages) {
+    if (message.type != raft::MessageType::kHeartbeat) continue;
+    const auto now = Leadership::Clock::now();
+    std::unique_lock lock(heartbeats_mutex_);
+    auto& sent = heartbeats_sent_[message.to];
+    const auto since = now - std::exchange(sent, now);
+    lock.unlock();
+    if (since == now.time_since_epoch() || since <= 2 * config_.heartbeat_interval) continue;
+    counters_.late_heartbeats.add();
+    log_->warn(
+        "leader failed to send out heartbeat on time; took too long, leader is overloaded likely "
+        "from slow disk",
+        {{"to", membership::hex_id(message.to)},
+         {"heartbeat-interval", duration_text(config_.heartbeat_interval)},
+         {"expected-duration", duration_text(2 * config_.heartbeat_interval)},
+         {"exceeded-duration", duration_text(since - 2 * config_.heartbeat_interval)}});
+  }
+}
+
 void Server::send_messages(std::vector<raft::Message> messages) {
+  watch_heartbeats(messages);
   auto is_snapshot = [](const raft::Message& m) { return m.type == raft::MessageType::kSnap; };
   if (std::ranges::any_of(messages, is_snapshot)) {
     for (const raft::Message& message : messages) {

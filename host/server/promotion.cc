@@ -78,8 +78,17 @@ void Server::promote(uint64_t id, api::MembersDone done) {
       change.changes = {{raft::ChangeType::kAddNode, id}};
       change.context = membership::encode_change_context(context);
       status = propose_membership_and_wait(std::move(change));
+      if (status.ok()) counters_.promotions.add();
     } else if (status.message() == rpc_errors::kNotLeader.message) {
       return ask_leader_to_promote(id, *shared);
+    }
+    if (!status.ok()) {
+      metrics_
+          ->counter("etcd_server_learner_promote_failures",
+                    "The total number of failed learner promotions (likely learner not ready) "
+                    "while this member is leader.",
+                    {{"Reason", status.message()}})
+          .add(1);
     }
     (*shared)(status, cluster_->members());
   });

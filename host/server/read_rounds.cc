@@ -75,6 +75,7 @@ void ReadRounds::leader_changed() {
   {
     std::lock_guard lock(mutex_);
     failed.swap(asking_);
+    if (!failed.empty()) failed_rounds_.add();
     readers_ -= failed.size();
     token = start_round(Clock::now());
   }
@@ -90,6 +91,7 @@ void ReadRounds::check_time(Clock::time_point now) {
     if (asking_.empty()) return;
     if (now - started_ >= options_.time_limit) {
       failed.swap(asking_);
+      slow_rounds_.add();
       readers_ -= failed.size();
       token = start_round(now);
     } else if (now - asked_ >= kReadIndexRetry) {

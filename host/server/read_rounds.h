@@ -16,6 +16,7 @@
 #include <mutex>
 #include <vector>
 
+#include "host/base/metrics.h"
 #include "host/base/rpc_error.h"
 #include "host/base/status.h"
 #include "host/raft/types.h"
@@ -57,6 +58,10 @@ class ReadRounds {
   void check_time(Clock::time_point now);
   void stop();
 
+  // Rounds that had no answer in time, and that a change of leaders ended.
+  uint64_t slow_rounds() const { return slow_rounds_.value(); }
+  uint64_t failed_rounds() const { return failed_rounds_.value(); }
+
  private:
   struct Confirmed {
     uint64_t index;
@@ -76,6 +81,7 @@ class ReadRounds {
   std::vector<Confirmed> confirmed_;  // Until their index is applied.
   size_t readers_ = 0;
   bool stopped_ = false;
+  Counter slow_rounds_, failed_rounds_;
 };
 
 }  // namespace mortise::server

@@ -4,6 +4,7 @@
 
 #include <future>
 
+#include "host/api/methods.h"
 #include "host/server/promise_waiter.h"
 
 namespace mortise::server {
@@ -25,7 +26,11 @@ constexpr std::chrono::milliseconds kCallGrace{600};
 }  // namespace
 
 Server::Server(const config::Config& config, std::string executable_dir, Log* log)
-    : config_(config), executable_dir_(std::move(executable_dir)), log_(log) {}
+    : config_(config),
+      executable_dir_(std::move(executable_dir)),
+      log_(log),
+      call_metrics_(std::make_unique<api::CallMetrics>(api::methods().size(),
+                                                       config.metrics == "extensive")) {}
 
 Server::~Server() { stop(); }
 
@@ -176,6 +181,7 @@ void Server::reclaim(std::function<void(Status)> done) {
   auto shared = std::make_shared<std::function<void(Status)>>(std::move(done));
   Status posted = maintenance_.post([this, shared] {
     log_->info("starting defragment");
+    ++counters_.reclaims;
     auto started = std::chrono::steady_clock::now();
     Status status = sync_store().status();
     if (status.ok()) status = store_->reclaim();
@@ -184,8 +190,10 @@ void Server::reclaim(std::function<void(Status)> done) {
       apply_loop_->wait_removed();
     }
     refresh_store_size();
-    log_->info("finished defragment",
-               {{"took", duration_text(std::chrono::steady_clock::now() - started)}});
+    const auto took = std::chrono::steady_clock::now() - started;
+    counters_.reclaimed.observe(took);
+    --counters_.reclaims;
+    log_->info("finished defragment", {{"took", duration_text(took)}});
     (*shared)(status);
   });
   if (!posted.ok()) (*shared)(posted);

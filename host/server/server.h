@@ -11,6 +11,7 @@
 #include <atomic>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "host/api/context.h"
@@ -28,6 +29,7 @@
 #include "host/server/bootstrap.h"
 #include "host/server/catch_up.h"
 #include "host/server/compaction.h"
+#include "host/server/counters.h"
 #include "host/server/data_dir.h"
 #include "host/server/leadership.h"
 #include "host/server/lease_forwarder.h"
@@ -144,6 +146,7 @@ class Server : public api::Node {
   Status make_raft(const Beginning& beginning);
 
   // consensus.cc
+  void proposal_failed(std::unique_ptr<apply::Waiter> waiter, const RpcStatus& status);
   void proposals_dropped(const std::vector<uint64_t>& ids);
   void expire_proposals();
   RpcStatus timeout_reason(Leadership::Clock::time_point start) const;
@@ -177,6 +180,7 @@ class Server : public api::Node {
   void make_peers();
   void serve_peer_http();
   void follow_members();
+  void watch_heartbeats(const std::vector<raft::Message>& messages);
   void send_messages(std::vector<raft::Message> messages);
   void check_address(const membership::Member& member, const Status& status);
   void make_snapshot_sender();
@@ -190,12 +194,21 @@ class Server : public api::Node {
   void make_keeper();
   void answering(bool begin);
   void log_slow_apply(const wire::RaftRequest& request, const apply::ApplyResult* result,
-                      std::chrono::nanoseconds took) const;
+                      std::chrono::nanoseconds took);
   apply::Hooks apply_hooks();
   Status make_apply();
   void make_compaction();
   void start_auto_compaction();
   Status make_api();
+
+  // metrics.cc
+  void show_metrics(loader::Exposition& out);
+  void show_identity(loader::Exposition& out);
+  void show_consensus(loader::Exposition& out);
+  void show_mvcc(loader::Exposition& out);
+  void show_compactions(loader::Exposition& out);
+  void show_disk(loader::Exposition& out);
+  void show_known_peers(loader::Exposition& out);
 
   // pages.cc
   pages::Versions versions() const;
@@ -289,6 +302,10 @@ class Server : public api::Node {
 
   std::optional<DataDir> data_dir_;
   std::unique_ptr<loader::MetricsRegistry> metrics_;
+  ServerCounters counters_;
+  const std::unique_ptr<api::CallMetrics> call_metrics_;
+  std::mutex versions_seen_mutex_;
+  std::set<std::string> versions_seen_;  // Of the cluster, by scrapes.
   std::unique_ptr<loader::Executor> executor_;
   std::unique_ptr<loader::HostObject> backend_host_;
   std::unique_ptr<loader::HostObject> watch_host_;
@@ -338,6 +355,8 @@ class Server : public api::Node {
   tls::Dialer peer_dialer_;
   std::optional<TaskThreads> name_checks_;  // They wait for the DNS.
   Leadership leadership_;
+  std::mutex heartbeats_mutex_;
+  std::map<uint64_t, Leadership::Clock::time_point> heartbeats_sent_;  // By receiver.
   std::unique_ptr<ReadRounds> read_rounds_;
   TaskThreads confirmed_reads_{kConfirmedReadThreads};
   TaskThreads long_reads_{kLongReadThreads};
@@ -348,10 +367,12 @@ class Server : public api::Node {
   TaskThreads snapshots_;
 
   std::atomic<int64_t> revision_{mvcc::kFirstRevision};
+  std::atomic<int64_t> compacted_{mvcc::kNeverCompacted};  // For metrics.
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> next_request_id_{0};
   StoreSize store_size_;
   std::atomic<bool> no_space_proposed_{false};
+  std::atomic<bool> logs_all_calls_{false};
   std::atomic<bool> releasing_log_{false};
   std::atomic<bool> reaping_stores_{false};
   std::atomic<bool> is_removed_{false};

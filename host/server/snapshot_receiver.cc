@@ -163,6 +163,7 @@ class SnapshotReceiver::Sink : public peer::SnapshotSink {
   const std::shared_ptr<Stores> stores_;
   raft::Message message_;
   const uint64_t bytes_wanted_;
+  const std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   TempPath path_;
   int fd_ = -1;
   bool ignored_ = false;
@@ -181,6 +182,7 @@ Status SnapshotReceiver::Sink::finish() {
     return errno_status(errno, "cannot rename " + path_.get());
   }
   TempPath file(whole);
+  if (options_.saved) options_.saved(std::chrono::steady_clock::now() - start_);
   MORTISE_ASSIGN_OR_RETURN(auto store, make_store(whole));
   if (stores_->stopped()) return stopped();
   message_.snapshot = Stores::attach(stores_, *message_.snapshot, std::move(store));

@@ -33,6 +33,8 @@ struct SnapshotReceiverOptions {
   bool enforces_auth = false;  // May it serve the data of users that must authenticate?
   std::function<uint64_t()> applied_index;
   std::function<Status(raft::Message)> step;
+  // The file of a snapshot is complete; may be empty.
+  std::function<void(std::chrono::nanoseconds took)> saved;
   Log* log = nullptr;
 };
 

@@ -16,6 +16,9 @@ void Server::make_state_transfer() {
   };
   receiver.enforces_auth = authority_ != nullptr;
   receiver.applied_index = [this] { return applied_index(); };
+  receiver.saved = [this](std::chrono::nanoseconds took) {
+    counters_.snapshots_saved.observe(took);
+  };
   receiver.step = [this](raft::Message message) { return raft_->step(std::move(message)); };
   receiver.log = log_;
   snapshot_receiver_ = std::make_unique<SnapshotReceiver>(std::move(receiver));
@@ -25,7 +28,9 @@ void Server::make_state_transfer() {
 void Server::install_snapshot(raft::SnapshotRef snapshot) {
   const uint64_t index = snapshot->index;
   apply_loop_->install(index, [this, snapshot = std::move(snapshot)]() mutable {
+    ++counters_.snapshot_applies;
     Status status = switch_store(snapshot);
+    --counters_.snapshot_applies;
     snapshot.reset();
     return status;
   });
@@ -47,6 +52,7 @@ Status Server::switch_store(const raft::SnapshotRef& snapshot) {
   MORTISE_ASSIGN_OR_RETURN(int64_t finished, mvcc::finished_compaction(reader));
   const mvcc::State state = applier_->visible();
   revision_.store(state.revision, std::memory_order_release);
+  compacted_.store(state.compacted, std::memory_order_relaxed);
   applied_index_.store(applier_->applied_index(), std::memory_order_release);
   read_rounds_->applied(applied_index());
   auth_changed({});

@@ -4,6 +4,13 @@
 #include "host/server/server.h"
 
 namespace mortise::server {
+namespace {
+
+uint64_t milliseconds(std::chrono::nanoseconds took) {
+  return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(took).count());
+}
+
+}  // namespace
 
 Status Server::make_hub() {
   watch::HubOptions hub;
@@ -48,7 +55,8 @@ void Server::answering(bool begin) {
 }
 
 void Server::log_slow_apply(const wire::RaftRequest& request, const apply::ApplyResult* result,
-                            std::chrono::nanoseconds took) const {
+                            std::chrono::nanoseconds took) {
+  counters_.slow_applies.add();
   Fields fields{{"took", duration_text(took)},
                 {"expected-duration", duration_text(config_.warning_apply_duration)},
                 {"prefix", result == nullptr ? "commit of a batch up to " : ""},
@@ -76,6 +84,7 @@ apply::Hooks Server::apply_hooks() {
   };
   hooks.committed = [this, changed](const mvcc::State& state, uint64_t applied) {
     revision_.store(state.revision, std::memory_order_release);
+    compacted_.store(state.compacted, std::memory_order_relaxed);
     applied_index_.store(applied, std::memory_order_release);
     read_rounds_->applied(applied);
     catch_up_->applied(applied);
@@ -136,6 +145,7 @@ Status Server::make_apply() {
   MORTISE_RETURN_IF_ERROR(applier_->open());
   MORTISE_RETURN_IF_ERROR(check_cluster_version());
   revision_ = applier_->visible().revision;
+  compacted_ = applier_->visible().compacted;
   applied_index_ = applier_->applied_index();
   log_->info("kvstore restored", {{"current-rev", revision()}});
   log_quota();
@@ -153,6 +163,9 @@ void Server::make_compaction() {
   compaction.batch_versions_max = config_.compaction_batch_limit;
   compaction.pause = config_.compaction_sleep_interval;
   compaction.on_failed = [this](const Status& status) { fail("a compaction failed", status); };
+  compaction.on_batch = [this](std::chrono::nanoseconds took) {
+    counters_.compaction_batch_ms.observe(milliseconds(took));
+  };
   compaction.on_finished = [this](const FinishedCompaction& finished) {
     Fields fields{{"compact-revision", finished.hash.revision},
                   {"took", duration_text(finished.took)},
@@ -164,6 +177,9 @@ void Server::make_compaction() {
     fields.emplace_back("current-db-size-in-use-bytes", size.in_use);
     fields.emplace_back("current-db-size-in-use", bytes_text(static_cast<uint64_t>(size.in_use)));
     log_->info("finished scheduled compaction", fields);
+    counters_.compacted_versions.add(finished.versions);
+    counters_.last_compaction = std::time(nullptr);
+    counters_.compaction_ms.observe(milliseconds(finished.took));
     if (!finished.is_hashed) {
       log_->info("previous compaction was interrupted, skip storing compaction hash value");
       return;
@@ -186,6 +202,7 @@ Status Server::make_api() {
   context_->alarms = &alarms_;
   context_->authority = authority_.get();
   context_->open_snapshots = &open_snapshots_;
+  context_->metrics = call_metrics_.get();
   context_->fast_keep_alive = config_.feature_gates.at("FastLeaseKeepAlive");
   context_->limits.request_bytes_max = config_.max_request_bytes;
   context_->limits.txn_ops_max = config_.max_txn_ops;
@@ -193,8 +210,8 @@ Status Server::make_api() {
   context_->limits.quota_bytes = config_.effective_quota_bytes();
   context_->limits.slow_request = config_.warning_unary_request_duration;
   context_->limits.slow_apply = config_.warning_apply_duration;
-  context_->limits.log_all_requests = log_->enabled(Level::kDebug);
-  if (context_->limits.log_all_requests) context_->limits.report_after = {};
+  logs_all_calls_ = log_->enabled(Level::kDebug);
+  context_->logs_all_calls = &logs_all_calls_;
   context_->limits.report_after =
       std::min(context_->limits.report_after, context_->limits.slow_request);
 
@@ -207,6 +224,7 @@ Status Server::make_api() {
   api::Service::set_resolver([](const mortise_host* host) {
     return static_cast<Server*>(loader::HostObject::of(host).user())->service_.get();
   });
+  metrics_->add_source([this](loader::Exposition& out) { show_metrics(out); });
   pages_ = std::make_unique<pages::Pages>(page_source(), metrics_.get());
   pages::Pages::set_resolver([](const mortise_host* host) {
     return static_cast<Server*>(loader::HostObject::of(host).user())->pages_.get();

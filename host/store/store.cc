@@ -171,8 +171,17 @@ Status Store::commit(const WriteBatch& batch, uint64_t applied_index, uint64_t a
   request.ops = batch.ops().data();
   request.op_count = batch.ops().size();
   Use files(current_);
-  return plugin_status(files->table->commit(files->handle, &request, &error), error,
-                       "backend commit");
+  const auto start = std::chrono::steady_clock::now();
+  const mortise_status code = files->table->commit(files->handle, &request, &error);
+  commit_times_.observe(std::chrono::steady_clock::now() - start);
+  return plugin_status(code, error, "backend commit");
+}
+
+uint64_t Store::open_readers() const {
+  std::lock_guard lock(mutex_);
+  uint64_t users = 0;
+  for (const auto& files : files_) users += files->users.load();
+  return users;
 }
 
 Result<uint64_t> Store::sync() {

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/base/metrics.h"
 #include "host/base/status.h"
 #include "host/store/keyspaces.h"
 #include "mortise/abi/backend.h"
@@ -178,6 +179,11 @@ class Store {
   Result<mortise_store_size> size() const;
   Status reclaim();
 
+  // Of commit(), in nanoseconds; any thread reads it.
+  const DiskHistogram& commit_times() const { return commit_times_; }
+  // Views that are open now, and calls under way.
+  uint64_t open_readers() const;
+
   // Puts everything into an empty store, durably. The position comes with the last pair: a store
   // that was cut short has none, and is good for nothing.
   Status fill(PairSource* source, uint64_t applied_index, uint64_t applied_term);
@@ -196,6 +202,7 @@ class Store {
   explicit Store(std::unique_ptr<OpenFiles> files);
   Status fill_by_commits(PairSource* source);
 
+  DiskHistogram commit_times_;
   std::atomic<OpenFiles*> current_;
   mutable std::mutex mutex_;
   // All that were ever open: somebody who was about to use them may still look at their count.

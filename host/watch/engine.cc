@@ -107,6 +107,7 @@ Status Engine::on(RequestItem& item) {
 }
 
 Status Engine::answer(Stream* stream, std::string_view bytes) {
+  const Clock::time_point start = Clock::now();
   Request request = parse_request(bytes);
   if (std::holds_alternative<MalformedRequest>(request)) {
     end_stream(stream, rpc_errors::kMalformed);
@@ -119,6 +120,7 @@ Status Engine::answer(Stream* stream, std::string_view bytes) {
   } else if (std::holds_alternative<ProgressRequest>(request)) {
     progress(stream);
   }
+  counters_->sends.answers.observe_alone(Clock::now() - start);
   stream->allow_requests(bytes.size());
   return Status();
 }
@@ -223,9 +225,11 @@ void Engine::tick(Clock::time_point now) {
       if (!std::exchange(watcher->progress_due, true)) continue;
       std::optional<int64_t> revision = progress_revision(*watcher);
       if (!revision.has_value() || !stream->ready()) continue;
+      const Clock::time_point start = Clock::now();
       ControlResponse response;
       response.watch_id = watch_id;
       stream->send_answer(write_control(options_.header(*revision), response));
+      counters_->sends.progress.observe_alone(Clock::now() - start);
     }
   }
 }

@@ -92,6 +92,7 @@ class Engine {
   Status deliver(Watcher* watcher, const Match* first, const Match* last,
                  const std::vector<mvcc::Event>& events, EncodedEvents* encoded);
   void send_events(Watcher* watcher);
+  void send_wanted(Watcher* watcher);
   void set_header(int64_t revision);
   void cancel_or_hold_behind(int64_t compacted);
   int64_t next_round();

@@ -59,6 +59,14 @@ Status Engine::deliver(Watcher* watcher, const Match* first, const Match* last,
 }
 
 void Engine::send_events(Watcher* watcher) {
+  const Clock::time_point start = Clock::now();
+  send_wanted(watcher);
+  const std::chrono::nanoseconds took = Clock::now() - start;
+  counters_->sends.events.observe_alone(took);
+  counters_->sends.per_event.observe_alone(took / static_cast<int64_t>(wanted_.size()));
+}
+
+void Engine::send_wanted(Watcher* watcher) {
   Stream* stream = watcher->stream;
   counters_->events_sent.fetch_add(wanted_.size(), std::memory_order_relaxed);
   watcher->progress_due = false;

@@ -156,4 +156,6 @@ Hub::Stats Hub::stats() const {
   return stats;
 }
 
+const SendTimes& Hub::send_times() const { return impl_->counters().sends; }
+
 }  // namespace mortise::watch

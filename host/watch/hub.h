@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "host/base/metrics.h"
 #include "host/base/rpc_error.h"
 #include "host/base/status.h"
 #include "host/mvcc/events.h"
@@ -65,6 +66,14 @@ struct HubOptions {
   // A response with events of several revisions. May be exceeded by one revision, which is never
   // split.
   uint64_t history_response_bytes_max = 1 << 20;
+};
+
+// How long responses took to be handed over, in nanoseconds. Any thread reads it.
+struct SendTimes {
+  DiskHistogram events;
+  DiskHistogram per_event;
+  DiskHistogram answers;   // To requests.
+  DiskHistogram progress;  // Notifications.
 };
 
 // Says whether a client may watch [key, range_end); the status is what a unary call would answer.
@@ -125,6 +134,7 @@ class Hub {
     uint64_t deferred_bytes = 0;  // Requests that wait until their clients read.
   };
   Stats stats() const;
+  const SendTimes& send_times() const;
 
  private:
   class Impl;

@@ -22,6 +22,7 @@
 #include "host/mvcc/events.h"
 #include "host/mvcc/view.h"
 #include "host/rpc/buffers.h"
+#include "host/watch/hub.h"
 
 namespace mortise::watch {
 
@@ -40,6 +41,7 @@ struct Counters {
   std::atomic<uint64_t> unread_bytes{0};
   std::atomic<uint64_t> deferred_bytes{0};
   std::atomic<uint64_t> watcher_bytes{0};
+  SendTimes sends;
   std::atomic<int64_t> compacted{mvcc::kNeverCompacted};  // The newest that the hub was told of.
 };
 

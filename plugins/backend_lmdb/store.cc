@@ -15,7 +15,17 @@ constexpr auto kHousekeepingInterval = std::chrono::milliseconds(kTrimIntervalMs
 }  // namespace
 
 Store::Store(sdk::Host host, std::string path, const Options& options)
-    : host_(host), path_(std::move(path)), options_(options) {}
+    : host_(host),
+      flushes_(host.counter("mortise_backend_flushes_total",
+                            "Times that what was in memory went to disk.")),
+      flushed_bytes_(host.counter("mortise_backend_flushed_bytes_total",
+                                  "Bytes of keys and values that went to disk.")),
+      flush_seconds_(
+          host.counter("mortise_backend_flush_seconds_total", "Time that flushes took.")),
+      stalls_(host.counter("mortise_backend_stalls_total",
+                           "Times that commits were made to wait for background work.")),
+      path_(std::move(path)),
+      options_(options) {}
 
 Status Store::open(sdk::Host host, const std::string& path, std::string_view config_json,
                    std::unique_ptr<Store>& out) {
@@ -242,6 +252,7 @@ void Store::freeze() {
 
 Status Store::wait_for_room() {
   std::unique_lock lock(work_mutex_);
+  if (frozen_.size() >= options_.frozen_max) stalls_.add();
   done_cv_.wait(lock, [this] { return frozen_.size() < options_.frozen_max || !error_.ok(); });
   return error_;
 }
@@ -361,6 +372,7 @@ void Store::flush_loop() {
 }
 
 Status Store::flush_oldest(const std::shared_ptr<Memtable>& memtable) {
+  const auto start = std::chrono::steady_clock::now();
   std::shared_ptr<Generation> generation = current_view()->generation;
   const RunHeader header{last_run_ + 1, memtable->index(), memtable->term()};
   MemtableSource source(*memtable);
@@ -382,6 +394,10 @@ Status Store::flush_oldest(const std::shared_ptr<Memtable>& memtable) {
   last_run_ = header.run;
   publish_without(memtable);
   note_durable(*memtable);
+  flushes_.add();
+  flushed_bytes_.add(static_cast<double>(memtable->payload_bytes()));
+  flush_seconds_.add(
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
   if (keepers_ == 0) drop_runs();
   return Status();
 }

@@ -108,6 +108,7 @@ class Store {
   int open_snapshot(Snapshot& out, uint64_t seq);
 
   const sdk::Host host_;
+  const sdk::Metric flushes_, flushed_bytes_, flush_seconds_, stalls_;
   const std::string path_;
   const Options options_;
   File lock_;

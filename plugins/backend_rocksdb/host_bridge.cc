@@ -54,13 +54,31 @@ const char* condition_name(rocksdb::WriteStallCondition condition) {
 
 class HostListener : public rocksdb::EventListener {
  public:
-  explicit HostListener(sdk::Host host) : host_(host) {}
+  explicit HostListener(sdk::Host host)
+      : host_(host),
+        flushes_(host.counter("mortise_backend_flushes_total",
+                              "Times that what was in memory went to disk.")),
+        compactions_(host.counter("mortise_backend_compactions_total", "Merges of tables.")),
+        compaction_seconds_(host.counter("mortise_backend_compaction_seconds_total",
+                                         "Time that merges of tables took.")),
+        compaction_bytes_(host.counter("mortise_backend_compaction_written_bytes_total",
+                                       "Bytes that merges of tables wrote.")),
+        stalls_(host.counter("mortise_backend_stalls_total",
+                             "Times that commits were made to wait for background work.")) {}
+
+  void OnFlushCompleted(rocksdb::DB*, const rocksdb::FlushJobInfo&) override { flushes_.add(); }
+  void OnCompactionCompleted(rocksdb::DB*, const rocksdb::CompactionJobInfo& info) override {
+    compactions_.add();
+    compaction_seconds_.add(static_cast<double>(info.stats.elapsed_micros) / 1e6);
+    compaction_bytes_.add(static_cast<double>(info.stats.total_output_bytes));
+  }
 
   void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
     host_.log(MORTISE_LOG_ERROR, "rocksdb background work failed", {{"error", error->ToString()}});
   }
   void OnStallConditionsChanged(const rocksdb::WriteStallInfo& info) override {
     const bool normal = info.condition.cur == rocksdb::WriteStallCondition::kNormal;
+    if (!normal) stalls_.add();
     host_.log(normal ? MORTISE_LOG_INFO : MORTISE_LOG_WARN,
               "rocksdb changed the pace of commits because of background work",
               {{"keyspace", info.cf_name}, {"commits", condition_name(info.condition.cur)}});
@@ -68,6 +86,7 @@ class HostListener : public rocksdb::EventListener {
 
  private:
   const sdk::Host host_;
+  const sdk::Metric flushes_, compactions_, compaction_seconds_, compaction_bytes_, stalls_;
 };
 
 }  // namespace
