@@ -206,7 +206,7 @@ PermissionType random_type(std::mt19937_64& random) {
 
 TEST(FlatModel, AMillionDecisions) {
   std::mt19937_64 random(20'261'121);
-  constexpr int kUsers = 4, kRounds = 100, kLists = 2'500, kLength = 4;
+  constexpr int kUsers = 4, kRounds = 100, kLists = 4'000, kLength = 4;
   size_t granted = 0;
   for (int round = 0; round < kRounds; ++round) {
     Member m;

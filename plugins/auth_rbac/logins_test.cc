@@ -140,6 +140,23 @@ TEST_F(Prepare, AuthenticateLosesItsPasswordAndGetsAToken) {
             std::string::npos);
 }
 
+// Members of etcd's end at such entries.
+TEST_F(Prepare, NamesAreUtf8) {
+  for (const char* bad : {"\x80", "\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80",
+                          "\xe0\x80\x80", "\xf0\x80\x80\x80", "a\xff"}) {
+    for (const uint32_t field :
+         {1012, 1100, 1101, 1102, 1103, 1104, 1105, 1200, 1201, 1202, 1203, 1204}) {
+      EXPECT_EQ(prepare(field, request({bad, "x"})).status.code, 13) << field;
+    }
+    EXPECT_EQ(prepare(1104, request({"x", bad})).status.code, 13);
+    EXPECT_EQ(prepare(1204, request({"x", bad})).status.code, 0);  // A key may be anything.
+  }
+  for (const char* good :
+       {"\xc3\xa4", "\xe2\x82\xac", "\xf0\x9f\x98\x80", "\xed\x9f\xbf", "\x7f"}) {
+    EXPECT_EQ(prepare(1200, request({good})).status.code, 0);
+  }
+}
+
 TEST_F(Prepare, OthersGoAsTheyCame) {
   const std::string bytes = request({"a", "b", "c"});
   for (const uint32_t field :

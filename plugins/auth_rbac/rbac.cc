@@ -10,6 +10,7 @@
 #include "plugins/auth_rbac/errors.h"
 #include "plugins/auth_rbac/requests.h"
 #include "plugins/auth_rbac/state.h"
+#include "plugins/auth_rbac/wire.h"
 
 namespace mortise::auth_rbac {
 namespace {
@@ -26,6 +27,52 @@ bool set_identity(std::string_view user, uint64_t auth_revision, mortise_identit
 
 std::string_view user_of(const mortise_identity& who) {
   return std::string_view(who.user, std::min<size_t>(who.user_size, sizeof(who.user)));
+}
+
+// A request that goes into the log as it came. What is logged has to be good for members of etcd's
+// too, which end at a name that is no UTF-8.
+RpcStatus check_names(uint32_t field, std::string_view request) {
+  PlainRequest r;
+  if (!r.parse(request) || !is_utf8(r.first)) return refuse(kMalformed);
+  const bool second = field == kUserGrantRole || field == kUserRevokeRole;
+  if (second && !is_utf8(r.second)) return refuse(kMalformed);
+  if (field == kRoleAdd && r.first.size() > kRoleBytesMax) return refuse(kNameTooLong);
+  return granted();
+}
+
+// Lines of etcd's for what has changed; null for requests that change nothing.
+const char* line_of(uint32_t field) {
+  switch (field) {
+    case kAuthEnable: return "enabled authentication";
+    case kAuthDisable: return "disabled authentication";
+    case kUserAdd: return "added a user";
+    case kUserDelete: return "deleted a user";
+    case kUserChangePassword: return "changed a password of a user";
+    case kUserGrantRole: return "granted a role to a user";
+    case kUserRevokeRole: return "revoked a role from a user";
+    case kRoleAdd: return "created a role";
+    case kRoleDelete: return "deleted a role";
+    case kRoleGrantPermission: return "granted/updated a permission to a user";
+    case kRoleRevokePermission: return "revoked a permission on range";
+    default: return nullptr;
+  }
+}
+
+// Says who or what was changed, and no more of the request: it may hold a hash.
+void log_change(sdk::Host host, uint32_t field, std::string_view request, uint64_t auth_revision) {
+  const char* line = line_of(field);
+  if (line == nullptr || !host.log_enabled(MORTISE_LOG_INFO)) return;
+  PlainRequest r;
+  if (!r.parse(request)) return;
+  const bool both = field == kUserGrantRole || field == kUserRevokeRole;
+  const char* what = field >= kRoleAdd ? "role-name" : "user-name";
+  if (field == kAuthEnable || field == kAuthDisable) {
+    host.log(MORTISE_LOG_INFO, line, {{"auth-revision", auth_revision}});
+  } else if (both) {
+    host.log(MORTISE_LOG_INFO, line, {{"user-name", r.first}, {"role-name", r.second}});
+  } else {
+    host.log(MORTISE_LOG_INFO, line, {{what, r.first}});
+  }
 }
 
 int checked_cost(sdk::Host host, uint64_t given) {
@@ -121,7 +168,10 @@ RpcStatus Rbac::apply(uint32_t request_field, std::string_view request, sdk::Aut
     tokens_.end_all();
     logins_.verified().clear();
   }
-  if (out.next != nullptr) view_.set(std::move(out.next));
+  if (out.next != nullptr) {
+    log_change(host_, request_field, request, out.next->revision);
+    view_.set(std::move(out.next));
+  }
   if (!out.token.empty() && settings_.token_kind == TokenKind::kSimple) {
     tokens_.add(out.token_user, out.token);
   }
@@ -147,7 +197,7 @@ void Rbac::hash_into(std::shared_ptr<Request> request, sdk::PrepareDone done) {
 
 void Rbac::prepare_user(std::string_view request, sdk::PrepareDone done) {
   const auto r = std::make_shared<UserAddRequest>();
-  if (!r->parse(request)) return done(refuse(kMalformed), {});
+  if (!r->parse(request) || !is_utf8(r->name)) return done(refuse(kMalformed), {});
   if (r->name.size() > MORTISE_USER_BYTES_MAX) return done(refuse(kNameTooLong), {});
   if (r->options && r->options->no_password) {
     r->password = Secret();
@@ -160,7 +210,7 @@ void Rbac::prepare_user(std::string_view request, sdk::PrepareDone done) {
 
 void Rbac::prepare_password(std::string_view request, sdk::PrepareDone done) {
   const auto r = std::make_shared<ChangePasswordRequest>();
-  if (!r->parse(request)) return done(refuse(kMalformed), {});
+  if (!r->parse(request) || !is_utf8(r->name)) return done(refuse(kMalformed), {});
   if (!r->password.empty()) return hash_into(r, done);
   done(granted(), sdk::Buffer::from(r->encode()));
 }
@@ -171,7 +221,7 @@ void Rbac::prepare(uint32_t request_field, sdk::Buffer request, sdk::PrepareDone
     case kUserChangePassword: return prepare_password(request.view(), done);
     case kAuthenticate: {
       LogInRequest r;
-      if (!r.parse(request.view())) return done(refuse(kMalformed), {});
+      if (!r.parse(request.view()) || !is_utf8(r.name)) return done(refuse(kMalformed), {});
       r.simple_token.clear();
       if (settings_.token_kind == TokenKind::kSimple) {
         r.simple_token = SimpleTokens::make_prefix();
@@ -179,13 +229,10 @@ void Rbac::prepare(uint32_t request_field, sdk::Buffer request, sdk::PrepareDone
       }
       return done(granted(), sdk::Buffer::from(r.encode()));
     }
-    case kRoleAdd: {
-      PlainRequest r;
-      if (!r.parse(request.view())) return done(refuse(kMalformed), {});
-      if (r.first.size() > kRoleBytesMax) return done(refuse(kNameTooLong), {});
-      return done(granted(), std::move(request));
+    default: {
+      const RpcStatus status = check_names(request_field, request.view());
+      return done(status, status.code == sdk::kRpcOk ? std::move(request) : sdk::Buffer());
     }
-    default: return done(granted(), std::move(request));
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include "plugins/auth_rbac/base64.h"
 #include "plugins/auth_rbac/bcrypt.h"
+#include "plugins/auth_rbac/permission_order.h"
 #include "plugins/auth_rbac/requests.h"
 #include "plugins/auth_rbac/test_util.h"
 
@@ -201,6 +202,29 @@ TEST(State, PermissionIsReplacedOnlyIfItIsTheFirstOfItsKey) {
   m.apply(kRoleRevokePermission, request({"r", "k", "z"}));  // Both go.
   ASSERT_TRUE((role = RoleRecord{}, role.parse(m.rows.all.at("rr"))));
   EXPECT_EQ(role.permissions.size(), 1u);
+}
+
+// The order that Go's sort.Sort leaves after each of 70 additions, as a hash of keys and range
+// ends.
+TEST(State, PermissionsOfOneKeyAreInGosOrder) {
+  for (const auto& [keys, wanted] :
+       {std::pair{1u, 1370569110u}, {3u, 3336385145u}, {7u, 2940247999u}}) {
+    std::vector<Permission> all;
+    uint32_t random = 1;
+    for (int n = 0; n < 70; ++n) {
+      random = random * 1664525 + 1013904223;
+      all.push_back(
+          {0, std::string(1, static_cast<char>('a' + (random >> 16) % keys)), std::to_string(n)});
+      sort_permissions(all);
+    }
+    uint32_t hash = 2166136261;
+    for (const Permission& p : all) {
+      for (const char c : p.key + p.range_end + ",") {
+        hash = (hash ^ static_cast<uint8_t>(c)) * 16777619;
+      }
+    }
+    EXPECT_EQ(hash, wanted) << keys << " keys";
+  }
 }
 
 TEST(State, DeletedRoleLeavesItsHolders) {

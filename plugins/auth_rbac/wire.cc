@@ -44,6 +44,30 @@ bool Reader::next() {
   return true;
 }
 
+bool is_utf8(std::string_view text) {
+  size_t i = 0;
+  const auto byte = [&](size_t at) { return static_cast<uint8_t>(text[at]); };
+  while (i < text.size()) {
+    const uint8_t lead = byte(i);
+    const size_t more = lead < 0x80                   ? 0
+                        : lead >= 0xc2 && lead < 0xe0 ? 1
+                        : lead >= 0xe0 && lead < 0xf0 ? 2
+                        : lead >= 0xf0 && lead < 0xf5 ? 3
+                                                      : text.size();
+    if (more > text.size() - i - 1) return false;
+    for (size_t n = 1; n <= more; ++n) {
+      if ((byte(i + n) & 0xc0) != 0x80) return false;
+    }
+    // Too long a form, a surrogate, or beyond the last character.
+    if (lead == 0xe0 && byte(i + 1) < 0xa0) return false;
+    if (lead == 0xed && byte(i + 1) >= 0xa0) return false;
+    if (lead == 0xf0 && byte(i + 1) < 0x90) return false;
+    if (lead == 0xf4 && byte(i + 1) >= 0x90) return false;
+    i += more + 1;
+  }
+  return true;
+}
+
 void put_varint(std::string& out, uint64_t value) {
   while (value >= 0x80) {
     out.push_back(static_cast<char>(value | 0x80));

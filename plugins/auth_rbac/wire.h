@@ -36,6 +36,9 @@ class Reader {
   bool ok_ = true;
 };
 
+// What a field of type `string` has to be.
+bool is_utf8(std::string_view text);
+
 void put_varint(std::string& out, uint64_t value);
 // As proto3: a value of zero, or no bytes, is not written.
 void put_number(std::string& out, uint32_t field, uint64_t value);

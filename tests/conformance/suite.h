@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "mortise/abi/auth.h"
 #include "mortise/abi/backend.h"
 #include "mortise/abi/watch.h"
 
@@ -38,6 +39,7 @@ struct Totals {
 
 Totals run_backend_suite(const mortise_backend_v1* table, const Options& options);
 Totals run_watch_suite(const mortise_watch_v1* table, const Options& options);
+Totals run_auth_suite(const mortise_auth_v1* table, const Options& options);
 
 // The other side of the checks that need a second process. `role` is "write" (commits and syncs for
 // ever, reports on stdout) or "open" (opens the store and prints the status). Returns the exit

@@ -161,6 +161,14 @@ int check_watch(const Arguments& a, const loader::Plugin& plugin,
       a.checked ? loader::checked_watch(table.value()) : table.value(), options));
 }
 
+int check_auth(const Arguments& a, const loader::Plugin& plugin,
+               const conformance::Options& options) {
+  const auto table = loader::auth(plugin);
+  if (!table.ok()) return complain(table.status());
+  return finish(conformance::run_auth_suite(
+      a.checked ? loader::checked_auth(table.value()) : table.value(), options));
+}
+
 int run(const Arguments& a) {
   if (a.file.empty())
     return complain(Status(StatusCode::kInvalid, "plugin \"\": no file is named"));
@@ -180,8 +188,9 @@ int run(const Arguments& a) {
   options.print = print_line;
   if (offers(plugin, MORTISE_BACKEND_ID)) return check_backend(a, plugin, options);
   if (offers(plugin, MORTISE_WATCH_ID)) return check_watch(a, plugin, options);
-  if (offers(plugin, MORTISE_TRANSPORT_ID) || offers(plugin, MORTISE_AUTH_ID)) {
-    print_line("no suite for these interfaces: nothing was called");
+  if (offers(plugin, MORTISE_AUTH_ID)) return check_auth(a, plugin, options);
+  if (offers(plugin, MORTISE_TRANSPORT_ID)) {
+    print_line("no suite for this interface: nothing was called");
     return 0;
   }
   return complain(invalid("plugin " + plugin.path +
