@@ -2,6 +2,9 @@
 // that come late or anew know the users.
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
 #include "tests/e2e/auth_env.h"
 #include "tests/lib/cluster.h"
 
