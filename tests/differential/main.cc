@@ -16,6 +16,7 @@ struct Arguments {
   size_t mismatches_max = 1;
   int shrink_s = 60;
   std::string script;
+  bool over_http = false;
 };
 
 void print_script(const std::vector<Op>& ops) {
@@ -58,6 +59,7 @@ int main_function(const Arguments& arguments) {
     options.targets.push_back(backend.starts_with("/") ? testing::Target{"etcd2", backend, ""}
                                                        : testing::mortise_target(backend));
   }
+  options.over_http = arguments.over_http;
   options.ops = arguments.ops;
   options.mismatches_max = arguments.mismatches_max;
   if (!arguments.script.empty()) {
@@ -94,6 +96,7 @@ int main(int argc, char** argv) {
   app.add_option("--shrink", arguments.shrink_s, "Seconds to look for a smaller history; 0: none")
       ->capture_default_str();
   app.add_option("--script", arguments.script, "Play the operations of this file");
+  app.add_flag("--http", arguments.over_http, "Reach this server over its HTTP gateway");
   CLI11_PARSE(app, argc, argv);
   return mortise::differential::main_function(arguments);
 }

@@ -69,15 +69,13 @@ int64_t Answer::revision() const {
   return static_cast<const etcdserverpb::ResponseHeader&>(header).revision();
 }
 
-Player::Player(std::string name, const std::string& endpoint)
-    : name_(std::move(name)),
-      client_(endpoint),
-      watch_stream_(client_.watch().Watch(&watch_context_)) {
+Player::Player(std::string name, std::unique_ptr<Wire> wire)
+    : name_(std::move(name)), wire_(std::move(wire)) {
   reader_ = std::thread([this] { read_watches(); });
 }
 
 Player::~Player() {
-  watch_context_.TryCancel();
+  wire_->watch_cancel();
   reader_.join();
 }
 
@@ -105,31 +103,22 @@ Answer Player::play(const Op& op) {
 
 Answer Player::play_unary(const Op& op) {
   const OpInfo& entry = info(op.kind);
-  std::string bytes;
   Answer answer;
-  answer.status = client_.call_raw(entry.method, op.request->SerializeAsString(), &bytes);
-  if (!answer.status.ok()) return answer;
   answer.response.reset(entry.response->New());
-  if (!answer.response->ParseFromString(bytes)) {
-    answer.status = grpc::Status(grpc::StatusCode::INTERNAL, "the answer is no message");
-  }
+  answer.status = wire_->call(entry, *op.request, answer.response.get());
+  if (!answer.status.ok()) answer.response.reset();
   return answer;
 }
 
 Answer Player::play_keep_alive(const etcdserverpb::LeaseKeepAliveRequest& request) {
-  grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + testing::kCallBound);
-  auto stream = client_.lease().LeaseKeepAlive(&context);
-  auto response = std::make_shared<etcdserverpb::LeaseKeepAliveResponse>();
+  std::vector<etcdserverpb::LeaseKeepAliveResponse> answers;
   Answer answer;
-  bool answered = stream->Write(request) && stream->Read(response.get());
-  stream->WritesDone();
-  etcdserverpb::LeaseKeepAliveResponse more;
-  while (stream->Read(&more)) answered = false;
-  answer.status = stream->Finish();
-  if (answer.status.ok() && answered) answer.response = response;
-  if (answer.status.ok() && !answered) {
+  answer.status = wire_->keep_alive(request, &answers);
+  if (answer.status.ok() && answers.size() != 1) {
     answer.status = grpc::Status(grpc::StatusCode::INTERNAL, "not one answer on the stream");
+  }
+  if (answer.status.ok()) {
+    answer.response = std::make_shared<etcdserverpb::LeaseKeepAliveResponse>(answers[0]);
   }
   return answer;
 }
@@ -143,7 +132,7 @@ Answer Player::play_watch(const etcdserverpb::WatchRequest& request) {
   }
   control_.clear();
   lock.unlock();
-  watch_stream_->Write(request);
+  wire_->watch_send(request);
   lock.lock();
   changed_.wait_for(lock, testing::kCallBound, [&] { return ended_ || !control_.empty(); });
   if (control_.empty()) {
@@ -156,12 +145,12 @@ Answer Player::play_watch(const etcdserverpb::WatchRequest& request) {
 
 void Player::read_watches() {
   etcdserverpb::WatchResponse response;
-  while (watch_stream_->Read(&response)) {
+  while (wire_->watch_read(&response)) {
     std::lock_guard lock(mutex_);
     record(response);
     changed_.notify_all();
   }
-  grpc::Status status = watch_stream_->Finish();
+  grpc::Status status = wire_->watch_status();
   std::lock_guard lock(mutex_);
   ended_ = true;
   if (status.error_code() != grpc::StatusCode::CANCELLED) {

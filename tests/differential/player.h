@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "tests/differential/op.h"
-#include "tests/lib/client.h"
+#include "tests/differential/wire.h"
 
 namespace mortise::differential {
 
@@ -31,7 +31,7 @@ struct Answer {
 
 class Player {
  public:
-  Player(std::string name, const std::string& endpoint);
+  Player(std::string name, std::unique_ptr<Wire> wire);
   ~Player();
 
   Answer play(const Op& op);
@@ -44,9 +44,6 @@ class Player {
   void drop_transcripts();
 
  private:
-  using WatchStream =
-      grpc::ClientReaderWriter<etcdserverpb::WatchRequest, etcdserverpb::WatchResponse>;
-
   Answer play_unary(const Op& op);
   Answer play_keep_alive(const etcdserverpb::LeaseKeepAliveRequest& request);
   Answer play_watch(const etcdserverpb::WatchRequest& request);
@@ -54,9 +51,7 @@ class Player {
   void record(const etcdserverpb::WatchResponse& response);
 
   std::string name_;
-  testing::Client client_;
-  grpc::ClientContext watch_context_;
-  std::unique_ptr<WatchStream> watch_stream_;
+  std::unique_ptr<Wire> wire_;
   std::thread reader_;
 
   std::mutex mutex_;

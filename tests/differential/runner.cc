@@ -52,7 +52,10 @@ class Run {
         result_.error = status.message();
         return false;
       }
-      players_.push_back(std::make_unique<Player>(target.name, nodes_.back()->endpoint()));
+      const bool over_http = options_.over_http && players_.size() > 0;
+      const std::string endpoint = nodes_.back()->endpoint();
+      players_.push_back(std::make_unique<Player>(
+          target.name, over_http ? make_http_wire(endpoint) : make_grpc_wire(endpoint)));
     }
     etcdserverpb::StatusResponse status;
     testing::Client(nodes_[0]->endpoint()).status(&status);

@@ -31,6 +31,7 @@ struct RunResult {
 struct RunOptions {
   testing::Target oracle;
   std::vector<testing::Target> targets;
+  bool over_http = false;  // The targets' gateway instead of gRPC; the oracle's is not asked.
   uint64_t seed = 0;
   size_t ops = 0;
   // Where not empty these are played instead of generated ones.
