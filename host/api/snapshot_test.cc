@@ -68,7 +68,7 @@ class FakeClient {
       client->ended_ = true;
       client->code_ = code;
     };
-    stream_ = maintenance_snapshot(context, rpc::ClientStream(&events, this), &refused_);
+    stream_ = maintenance_snapshot(context, rpc::ClientStream(&events, this), nullptr, &refused_);
   }
   void request(std::string_view bytes = {}) {
     ByteBuffer buffer;
