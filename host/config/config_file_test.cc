@@ -274,7 +274,9 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
        "yet: "
        "discovery speaks no TLS in this version"},
       {"enable-pprof: true",
-       "--enable-pprof is not supported yet: HTTP is not served in this version"},
+       "--enable-pprof is not supported yet: the server has no run-time profiles as Go programs "
+       "have "
+       "them"},
   };
   for (const auto& test : kTests) {
     EXPECT_THAT(verify_error(run_file(test.content)), HasSubstr(test.error)) << test.content;
