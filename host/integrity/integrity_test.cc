@@ -360,12 +360,12 @@ TEST_F(ApplyHashTest, AnswersThatMakeNoSenseAreNone) {
     response.body = std::move(body);
     return read_apply_hash(response);
   };
-  EXPECT_TRUE(read(R"({"version":1,"first":1,"newest":2,"sums":[[2,18446744073709551615]]})"));
-  EXPECT_FALSE(read(R"({"version":2,"first":1,"newest":2,"sums":[]})"));
+  EXPECT_TRUE(read(R"({"version":2,"first":1,"newest":2,"sums":[[2,18446744073709551615]]})"));
+  EXPECT_FALSE(read(R"({"version":1,"first":1,"newest":2,"sums":[]})"));
   for (const char* body :
-       {"", "{}", "[]", R"({"version":1})", R"({"version":1,"first":-1,"newest":2})",
-        R"({"version":1,"first":1,"newest":2,"sums":[[2]]})",
-        R"({"version":1,"first":1,"newest":2,"sums":7})"}) {
+       {"", "{}", "[]", R"({"version":2})", R"({"version":2,"first":-1,"newest":2})",
+        R"({"version":2,"first":1,"newest":2,"sums":[[2]]})",
+        R"({"version":2,"first":1,"newest":2,"sums":7})"}) {
     EXPECT_FALSE(read(body)) << body;
   }
   start(1);

@@ -185,7 +185,7 @@ TEST(Transport, HttpsIsAClearError) {
   call.url = "https://127.0.0.1:1";
   auto result = client.call_and_wait(call);
   ASSERT_FALSE(result.ok());
-  EXPECT_THAT(result.status().message(), HasSubstr("TLS between members is not supported"));
+  EXPECT_THAT(result.status().message(), HasSubstr("no certificates or CA for TLS with others"));
 }
 
 // --- Snapshots ---

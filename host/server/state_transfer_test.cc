@@ -267,8 +267,8 @@ TEST_F(StateTransferTest, BadFilesLeaveNothingBehind) {
   auto buckets = bbolt::read_image(file).value();
   buckets["auth"]["authEnabled"] = "\1";
   EXPECT_EQ(receive(sent.message, bbolt::write_image(buckets), 0).message(),
-            "the cluster has authentication enabled, which this version cannot enforce: it must "
-            "not serve the data");
+            "the cluster has authentication enabled, which this member cannot enforce "
+            "(--auth-plugin=none): it must not serve the data");
   EXPECT_EQ(names(), kOnlyOld);
   EXPECT_TRUE(taken_.empty());
   EXPECT_TRUE(receive(sent.message, file, file.size()).ok());

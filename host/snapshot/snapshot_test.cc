@@ -169,7 +169,7 @@ TEST_F(SnapshotTest, UsersAndRoles) {
   EXPECT_EQ(got["authUsers"], (Rows{{"root", "a user"}}));
   EXPECT_EQ(got["authRoles"], Rows());
 
-  put(store::kAuth, "user", "root");
+  put(store::kAuth, "x", "of no bucket");
   commit(3, 1);
   EXPECT_EQ(Snapshot::open(store_.get(), "3.7.0").status().message(),
             "a stored row of users and roles is malformed");
