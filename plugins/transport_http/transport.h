@@ -44,7 +44,6 @@ class Transport {
   Context context_;
   std::vector<std::unique_ptr<Worker>> workers_;
   std::atomic<size_t> next_worker_{0};
-  std::atomic<bool> full_told_{false};
 
   std::mutex mutex_;
   bool serving_ = false;  // Guarded by mutex_, which adopt() holds, so none comes after a drain.

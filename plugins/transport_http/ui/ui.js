@@ -227,7 +227,7 @@ function showKeys(answer) {
 async function readKeys() {
   const request = {
     key: toBase64(shownKeys.next), range_end: toBase64(shownKeys.end), limit: kPageKeys,
-    revision: shownKeys.revision,
+    revision: shownKeys.revision || '0',
   };
   try {
     const answer = await call('kv/range', request);
