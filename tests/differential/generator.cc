@@ -194,6 +194,8 @@ RequestOp Generator::request_op(int depth) {
       put->clear_ignore_value();
       put->clear_ignore_lease();
     }
+    // In a transaction etcd 3.4 looks for the key first and later versions for the lease.
+    if (put->ignore_value() || put->ignore_lease()) put->clear_lease();
   }
   if (op.has_request_range() && !chance(20)) op.mutable_request_range()->clear_revision();
   return op;
