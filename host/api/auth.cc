@@ -14,30 +14,43 @@ const RpcError kNotServed{RpcCode::kFailedPrecondition,
                           "etcdserver: this member runs without a plugin for authentication "
                           "(--auth-plugin=none)"};
 
+// What is logged is the message as it was understood: plugins of all members read it, and must not
+// come to know more of it, or less, than was checked here.
+template <typename Request>
+bool read_canonical(const Call& call, std::string* out) {
+  Request request;
+  if (!parse(call.request(), &request)) return false;
+  request.DiscardUnknownFields();
+  *out = request.SerializeAsString();
+  return true;
+}
+
 template <typename Request>
 void propose_parsed(Call call, uint32_t field) {
-  Request request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  std::string request;
+  if (!read_canonical<Request>(call, &request)) return call.fail(rpc_errors::kMalformed);
   if (call.context().authority == nullptr) return call.fail(kNotServed);
-  propose(std::move(call), field);
+  propose(std::move(call), field, request);
 }
 
 // What the plugin has a say in before it is logged. Only an administrator may have passwords
 // hashed, which takes long.
 template <typename Request>
 void propose_prepared(Call call, uint32_t field) {
-  Request request;
-  if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
+  std::string request;
+  if (!read_canonical<Request>(call, &request)) return call.fail(rpc_errors::kMalformed);
   if (call.context().authority == nullptr) return call.fail(kNotServed);
-  when_permitted(std::move(call), MORTISE_ACCESS_ADMIN, [field](Call permitted) {
+  call.drop_request();
+  when_permitted(std::move(call), MORTISE_ACCESS_ADMIN, [field, request](Call permitted) mutable {
     auto shared = std::make_shared<Call>(std::move(permitted));
     auto propose_it = [shared, field](const RpcStatus& status, const std::string& prepared) {
       if (!status.ok()) return shared->fail(status);
-      shared->drop_request();
       propose_judged(std::move(*shared), field, prepared);
     };
-    shared->context().authority->prepare(field, shared->request(), propose_it);
+    shared->context().authority->prepare(field, request, propose_it);
+    explicit_bzero(request.data(), request.size());
   });
+  explicit_bzero(request.data(), request.size());
 }
 
 // A login: the password is checked, then the user's token becomes an entry, and if users or roles

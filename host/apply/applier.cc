@@ -69,8 +69,9 @@ Status Applier::flush() {
   auth_rows_.clear();
   show_auth_changes();
   hooks_.committed(visible_, applied_index_);
-  if (!events->events.empty()) hooks_.publish(std::move(events));
+  // Before the events: who has seen a lease's keys go finds no lease.
   if (std::exchange(has_revoked_, false)) lessor_->show_revocations();
+  if (!events->events.empty()) hooks_.publish(std::move(events));
   for (int64_t revision : compactions_) hooks_.compact(revision);
   compactions_.clear();
   answer();
@@ -109,9 +110,14 @@ Status Applier::apply_entry(const raft::Entry& entry) {
   ApplyResult result;
   auto start = std::chrono::steady_clock::now();
   result.rpc = gate(request);
-  if (result.rpc.ok()) MORTISE_RETURN_IF_ERROR(permit(request, &result.rpc));
-  if (result.rpc.ok()) {
-    MORTISE_RETURN_IF_ERROR(dispatch(request, entry.index, waiter != nullptr, &result));
+  Status status = result.rpc.ok() ? permit(request, &result.rpc) : Status();
+  if (status.ok() && result.rpc.ok()) {
+    status = dispatch(request, entry.index, waiter != nullptr, &result);
+  }
+  if (!status.ok()) {
+    // The member stops; whoever waits is told with all the others.
+    if (waiter != nullptr) waiters_->add(request.id, std::move(waiter), WaitList::Clock::now());
+    return status;
   }
   if (result.revision == 0) result.revision = writer_.revision();
   report(request, result, start);

@@ -54,7 +54,7 @@ inline constexpr Refusal kStopping{kUnavailable, "etcdserver: server stopped"};
 // Without a counterpart in etcd, which has no limit.
 inline constexpr Refusal kTooManyLogins{kResourceExhausted, "etcdserver: too many requests"};
 inline constexpr Refusal kNameTooLong{kInvalidArgument, "auth: the name is too long"};
-inline constexpr Refusal kMalformed{kInternal, "auth: the request is malformed"};
+inline constexpr Refusal kMalformed{kInvalidArgument, "auth: the request is malformed"};
 // etcd has no code for these: its server reports them with their own text.
 inline constexpr Refusal kNoPasswordUser{
     kUnknown, "auth: authentication failed, password was given for no password user"};
