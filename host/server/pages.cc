@@ -195,8 +195,10 @@ std::string Server::page_info() {
                   {"disk_free_bytes", free_bytes(config_.data_dir)}});
 }
 
-// Levels that would silence errors are the command line's to choose.
+// Levels that would silence errors are the command line's to choose. Pages know no users, so nobody
+// may where there are some.
 RpcStatus Server::set_log_level(std::string_view name) {
+  if (authority_ != nullptr && authority_->enabled()) return rpc_errors::kPermissionDenied;
   std::string lower(name);
   for (char& c : lower) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   if (lower != "debug" && lower != "info" && lower != "warn" && lower != "error") {
