@@ -39,8 +39,13 @@ Kind kind_of(const FieldDescriptor& field) {
 }
 
 wire::Type wire_type(const FieldTable& field) {
-  if (field.is_packed) return wire::Type::kBytes;
-  switch (field.kind) {
+  return field.is_packed ? wire::Type::kBytes : wire_type_of(field.kind);
+}
+
+}  // namespace
+
+wire::Type wire_type_of(Kind kind) {
+  switch (kind) {
     case Kind::kFixed32:
     case Kind::kSfixed32: return wire::Type::kFixed32;
     case Kind::kFixed64:
@@ -51,8 +56,6 @@ wire::Type wire_type(const FieldTable& field) {
     default: return wire::Type::kVarint;
   }
 }
-
-}  // namespace
 
 const std::string* EnumTable::name_of(int32_t number) const {
   for (const auto& [name, value] : values) {

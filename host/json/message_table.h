@@ -12,6 +12,8 @@
 #include <utility>
 #include <vector>
 
+#include "host/wire/codec.h"
+
 namespace google::protobuf {
 class Descriptor;
 class EnumDescriptor;
@@ -39,6 +41,9 @@ enum class Kind : uint8_t {
   kBytes,
   kMessage,
 };
+
+// Of one value; a packed field has them as bytes.
+wire::Type wire_type_of(Kind kind);
 
 struct MessageTable;
 

@@ -11,19 +11,6 @@
 namespace mortise::json {
 namespace {
 
-wire::Type element_type(Kind kind) {
-  switch (kind) {
-    case Kind::kFixed32:
-    case Kind::kSfixed32: return wire::Type::kFixed32;
-    case Kind::kFixed64:
-    case Kind::kSfixed64: return wire::Type::kFixed64;
-    case Kind::kString:
-    case Kind::kBytes:
-    case Kind::kMessage: return wire::Type::kBytes;
-    default: return wire::Type::kVarint;
-  }
-}
-
 bool is_zero(const FieldTable& table, const wire::Field& field) {
   switch (table.kind) {
     case Kind::kString:
@@ -45,7 +32,7 @@ const FieldTable* next_known(const MessageTable& message, wire::FieldReader* rea
   while (reader->next(field)) {
     const FieldTable* table = message.by_number(field->number);
     if (table == nullptr) continue;
-    const wire::Type wanted = element_type(table->kind);
+    const wire::Type wanted = wire_type_of(table->kind);
     const bool is_packed = table->is_repeated && field->type == wire::Type::kBytes;
     if (field->type == wanted || is_packed) return table;
   }
@@ -127,7 +114,7 @@ bool Writer::in_order(const MessageTable& table, std::string_view bytes, int dep
       if (list == nullptr) {
         // A packed list may be empty, and then is not there.
         if (known->kind != Kind::kMessage && field.type == wire::Type::kBytes &&
-            element_type(known->kind) != wire::Type::kBytes && field.bytes.empty()) {
+            wire_type_of(known->kind) != wire::Type::kBytes && field.bytes.empty()) {
           continue;
         }
         comma(&is_first);
@@ -151,13 +138,13 @@ bool Writer::in_order(const MessageTable& table, std::string_view bytes, int dep
 
 bool Writer::elements(const FieldTable& table, const wire::Field& field, bool* is_first,
                       int depth) {
-  if (field.type != element_type(table.kind)) return packed(table, field.bytes, is_first);
+  if (field.type != wire_type_of(table.kind)) return packed(table, field.bytes, is_first);
   comma(is_first);
   return value(table, field, depth);
 }
 
 bool Writer::packed(const FieldTable& table, std::string_view bytes, bool* is_first) {
-  const wire::Type type = element_type(table.kind);
+  const wire::Type type = wire_type_of(table.kind);
   const size_t size = type == wire::Type::kFixed32 ? 4 : type == wire::Type::kFixed64 ? 8 : 0;
   while (!bytes.empty()) {
     uint64_t bits = 0;

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "mortise/sdk/host.h"
+#include "mortise/sdk/transport_parts.h"
 #include "plugins/transport_grpc/methods.h"
 #include "plugins/transport_grpc/options.h"
 #include "plugins/transport_grpc/outbox.h"
@@ -121,36 +122,6 @@ class Operation final : public Completion {
   void on_complete(bool ok) override { (call_->*kFunction)(ok); }
 
   Call* const call_;
-};
-
-// Orders this side's calls into the host for one host handle against the host's last event for it,
-// after which the handle is dead.
-class HostGate {
- public:
-  // Runs `body` unless the last event has begun, and holds that event back meanwhile. On the
-  // worker, and not from within another body.
-  template <class Body>
-  void run(Body&& body) {
-    std::lock_guard lock(mutex_);
-    if (closed_) return;
-    inside_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-    body();
-    inside_.store(std::thread::id(), std::memory_order_relaxed);
-  }
-  // The last event begins. The host may send it from within a call that run() is making.
-  void close() {
-    if (inside_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-      closed_ = true;
-      return;
-    }
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-
- private:
-  std::mutex mutex_;
-  std::atomic<std::thread::id> inside_{};
-  bool closed_ = false;
 };
 
 class CallBase {

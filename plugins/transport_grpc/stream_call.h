@@ -52,7 +52,7 @@ class StreamCall final : public CallBase {
 
   const Methods::Method& method_;
   mortise_stream* host_stream_ = nullptr;  // Used by the worker, inside of gate_.
-  HostGate gate_;
+  sdk::HostGate gate_;
   int cancelled_ = 0;
   grpc_byte_buffer* incoming_ = nullptr;  // Of the read under way.
   grpc_byte_buffer* outgoing_ = nullptr;  // Of the write under way.

@@ -13,6 +13,7 @@
 #include <limits>
 #include <string>
 
+#include "mortise/sdk/transport_parts.h"
 #include "plugins/transport_grpc/stream_call.h"
 #include "plugins/transport_grpc/unary_call.h"
 #include "plugins/transport_grpc/unknown_call.h"
@@ -32,20 +33,6 @@ constexpr std::chrono::milliseconds kLingerMax{500};
 constexpr uint32_t kStreamSlots = 2;
 constexpr uint32_t kUnknownSlots = 2;
 
-// Threads made while this lives inherit a mask that leaves all signals to the host's own threads.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
 int clamp_to_int(uint64_t value) {
   return static_cast<int>(std::min<uint64_t>(value, std::numeric_limits<int>::max()));
 }
@@ -56,20 +43,12 @@ int to_ms(uint64_t ns) {
   return std::max(1, clamp_to_int(ns / 1'000'000));
 }
 
-sdk::Status check_rpc(const mortise_host_rpc_v1* rpc) {
-  if (rpc == nullptr) return sdk::unsupported("the host does not offer " MORTISE_HOST_RPC_ID);
-  if (rpc->struct_size < sizeof(mortise_host_rpc_v1)) {
-    return sdk::unsupported("the host's " MORTISE_HOST_RPC_ID " table is short");
-  }
-  return sdk::Status();
-}
-
 }  // namespace
 
 sdk::Status Transport::create(sdk::Host host, std::string_view config_json,
                               std::unique_ptr<Transport>& out) {
   const mortise_host_rpc_v1* rpc = host.rpc();
-  MORTISE_SDK_RETURN_IF_ERROR(check_rpc(rpc));
+  MORTISE_SDK_RETURN_IF_ERROR(sdk::check_rpc(rpc));
   Options options;
   MORTISE_SDK_RETURN_IF_ERROR(parse_options(config_json, options));
   out.reset(new Transport(host, rpc, options));
@@ -136,7 +115,7 @@ void Transport::configure(grpc::ServerBuilder& builder) const {
 }
 
 sdk::Status Transport::start() {
-  const BlockSignals block_signals;
+  const sdk::BlockSignals block_signals;
   grpc::ServerBuilder builder;
   configure(builder);
   builder.RegisterService(&methods_);
@@ -215,7 +194,7 @@ void Transport::drain(uint64_t timeout_ns) {
     std::lock_guard lock(mutex_);
     if (!std::exchange(serving_, false)) return;
   }
-  const BlockSignals block_signals;
+  const sdk::BlockSignals block_signals;
   context_.late.begin();
   drain_thread_ = std::thread([this, timeout_ns] {
     pthread_setname_np(pthread_self(), "grpc-drain");

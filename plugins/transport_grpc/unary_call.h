@@ -44,7 +44,7 @@ class UnaryCall final : public CallBase {
   mortise_call* host_call_ = nullptr;
   int socket_ = Connections::kNone;
   int cancelled_ = 0;
-  HostGate gate_;
+  sdk::HostGate gate_;
 
   // The answer; whoever set it hands it to answer() through state_.
   std::atomic<State> state_{kDispatching};

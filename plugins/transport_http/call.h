@@ -14,39 +14,10 @@
 #include <thread>
 
 #include "mortise/sdk/bytes.h"
+#include "mortise/sdk/transport_parts.h"
 #include "plugins/transport_http/context.h"
 
 namespace mortise::transport_http {
-
-// Orders this side's calls into the host for one host handle against the host's last event for it,
-// after which the handle is dead.
-class HostGate {
- public:
-  // Runs `body` unless the last event has begun, and holds that event back meanwhile. On the loop,
-  // and not from within another body.
-  template <class Body>
-  void run(Body&& body) {
-    std::lock_guard lock(mutex_);
-    if (closed_) return;
-    inside_.store(std::this_thread::get_id(), std::memory_order_relaxed);
-    body();
-    inside_.store(std::thread::id(), std::memory_order_relaxed);
-  }
-  // The last event begins. The host may send it from within a call that run() is making.
-  void close() {
-    if (inside_.load(std::memory_order_relaxed) == std::this_thread::get_id()) {
-      closed_ = true;
-      return;
-    }
-    std::lock_guard lock(mutex_);
-    closed_ = true;
-  }
-
- private:
-  std::mutex mutex_;
-  std::atomic<std::thread::id> inside_{};
-  bool closed_ = false;
-};
 
 // What goes into mortise_caller. `remote` and `tls_common_name` are the connection's.
 struct CallerInfo {
@@ -111,7 +82,7 @@ class UnaryCall final : public Completion {
   bool waiting_ = false;  // For a slot.
   bool has_slot_ = false;
   mortise_call* host_call_ = nullptr;
-  HostGate gate_;
+  sdk::HostGate gate_;
   std::atomic<State> state_{kCalling};
   CallAnswer answer_;
 };

@@ -77,7 +77,7 @@ class HostStream final : public Completion {
   bool cancelled_ = false;
   int64_t credit_ = 0;
   mortise_stream* stream_ = nullptr;
-  HostGate gate_;
+  sdk::HostGate gate_;
 
   std::mutex mutex_;
   Events events_;           // Guarded by mutex_.

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "mortise/sdk/bytes.h"
+#include "mortise/sdk/transport_parts.h"
 
 namespace mortise::transport_http {
 namespace {
@@ -21,34 +22,12 @@ constexpr std::chrono::milliseconds kDrainPoll{1};
 // How long clients have to read their last answers and to close.
 constexpr std::chrono::milliseconds kLingerMax{500};
 
-// Threads made while this lives inherit a mask that leaves all signals to the host's own threads.
-class BlockSignals {
- public:
-  BlockSignals() {
-    sigset_t all;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before_);
-  }
-  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
- private:
-  sigset_t before_;
-};
-
-sdk::Status check_rpc(const mortise_host_rpc_v1* rpc) {
-  if (rpc == nullptr) return sdk::unsupported("the host does not offer " MORTISE_HOST_RPC_ID);
-  if (rpc->struct_size < sizeof(mortise_host_rpc_v1)) {
-    return sdk::unsupported("the host's " MORTISE_HOST_RPC_ID " table is short");
-  }
-  return sdk::Status();
-}
-
 }  // namespace
 
 sdk::Status Transport::create(sdk::Host host, std::string_view config_json,
                               std::unique_ptr<Transport>& out) {
   const mortise_host_rpc_v1* rpc = host.rpc();
-  MORTISE_SDK_RETURN_IF_ERROR(check_rpc(rpc));
+  MORTISE_SDK_RETURN_IF_ERROR(sdk::check_rpc(rpc));
   Options options;
   MORTISE_SDK_RETURN_IF_ERROR(parse_options(config_json, options));
   out.reset(new Transport(host, rpc, std::move(options)));
@@ -74,7 +53,7 @@ int32_t Transport::claims(const mortise_opening& opening) {
 }
 
 sdk::Status Transport::start() {
-  const BlockSignals block_signals;
+  const sdk::BlockSignals block_signals;
   for (uint32_t i = 0; i < context_.options.threads; ++i) {
     workers_.push_back(std::make_unique<Worker>(context_));
     workers_.back()->start();
@@ -109,7 +88,7 @@ void Transport::drain(uint64_t timeout_ns) {
     std::lock_guard lock(mutex_);
     if (!std::exchange(serving_, false)) return;
   }
-  const BlockSignals block_signals;
+  const sdk::BlockSignals block_signals;
   drain_thread_ = std::thread([this, timeout_ns] {
     pthread_setname_np(pthread_self(), "http-drain");
     finish_calls(timeout_ns);
