@@ -88,7 +88,7 @@ void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_
   self->answer_.message = sdk::view(status_message);
   self->answer_.body = sdk::Buffer(body);
   if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kCalling) return;
-  if (!HeldCompletions::put(self->loop_, self)) self->loop_.deliver(self);
+  HeldCompletions::put_or_deliver(self->loop_, self);
 }
 
 void UnaryCall::complete() {

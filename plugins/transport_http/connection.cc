@@ -206,7 +206,7 @@ void Connection::feed_stream() {
 void Connection::flush() {
   if (phase_ == Phase::kClosed || waiting_writable_) return;
   const bool had_something = !out_.empty();
-  switch (out_.flush(socket_)) {
+  switch (out_.flush(socket_.fd())) {
     case Output::Result::kBroken: return close();
     case Output::Result::kBlocked:
       waiting_writable_ = true;

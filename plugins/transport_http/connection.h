@@ -12,9 +12,9 @@
 #include <string>
 #include <string_view>
 
+#include "plugins/transport_common/output.h"
 #include "plugins/transport_http/call.h"
 #include "plugins/transport_http/input.h"
-#include "plugins/transport_http/output.h"
 #include "plugins/transport_http/parser.h"
 #include "plugins/transport_http/reply.h"
 #include "plugins/transport_http/worker.h"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <deque>
 #include <mutex>
@@ -12,38 +11,26 @@
 
 #include "mortise/abi/rpc.h"
 #include "mortise/sdk/host.h"
-#include "plugins/transport_http/loop.h"
+#include "plugins/transport_common/counts.h"
+#include "plugins/transport_common/loop.h"
+#include "plugins/transport_common/output.h"
+#include "plugins/transport_common/worker.h"
 #include "plugins/transport_http/options.h"
-#include "plugins/transport_http/output.h"
 #include "plugins/transport_http/routes.h"
 
 namespace mortise::transport_http {
 
-// Counts things that are not destroyed yet. It starts with a share for the transport itself.
-class LiveCount {
- public:
-  void add() { count_.fetch_add(1, std::memory_order_relaxed); }
-  // Whoever drops the last share touches this object only under the lock that wait() needs as well,
-  // so the waiter may destroy it.
-  void drop() {
-    if (count_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    std::lock_guard lock(mutex_);
-    none_left_ = true;
-    changed_.notify_all();
-  }
-  bool idle() const { return count_.load(std::memory_order_acquire) == 1; }
-  int64_t others() const { return count_.load(std::memory_order_acquire) - 1; }
-  void wait() {
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return none_left_; });
-  }
-
- private:
-  std::atomic<int64_t> count_{1};
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool none_left_ = false;
-};
+using transport_common::BodyBudget;
+using transport_common::Clock;
+using transport_common::Completion;
+using transport_common::HeldCompletions;
+using transport_common::LiveCount;
+using transport_common::Loop;
+using transport_common::Output;
+using transport_common::Socket;
+using transport_common::SocketOwner;
+using transport_common::Timer;
+using transport_common::Watched;
 
 // A place among the calls and streams that may run at once. As in etcd, whose gateway is one client
 // of its own server, all connections share them.
@@ -64,22 +51,6 @@ class CallSlots {
   std::mutex mutex_;
   uint64_t taken_ = 0;
   std::deque<Waiter> waiters_;
-};
-
-// Bytes of bodies that are not complete yet, over all connections.
-class BodyBudget {
- public:
-  explicit BodyBudget(uint64_t max) : max_(max) {}
-  bool take(uint64_t bytes) {
-    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= max_) return true;
-    give_back(bytes);
-    return false;
-  }
-  void give_back(uint64_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
-
- private:
-  const uint64_t max_;
-  std::atomic<uint64_t> used_{0};
 };
 
 struct Context {

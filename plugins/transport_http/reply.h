@@ -7,10 +7,12 @@
 #include <string_view>
 
 #include "mortise/sdk/bytes.h"
-#include "plugins/transport_http/output.h"
+#include "plugins/transport_common/output.h"
 #include "plugins/transport_http/routes.h"
 
 namespace mortise::transport_http {
+
+using transport_common::Output;
 
 // What of a request its answer depends on.
 struct ReplyStyle {

@@ -1,72 +1,22 @@
-// A loop, its thread and the connections on it.
+// A loop, its thread and the HTTP connections on it.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
-#include <memory>
-#include <thread>
-#include <unordered_set>
+#include <string>
 
 #include "plugins/transport_http/context.h"
-#include "plugins/transport_http/loop.h"
-#include "plugins/transport_http/output.h"
 
 namespace mortise::transport_http {
 
-using Clock = std::chrono::steady_clock;
-
-// What a worker keeps an eye on. On its loop.
-class Watched {
- public:
-  // Every second or so: whoever is too slow is closed.
-  virtual void sweep(Clock::time_point now) = 0;
-  // No request begins any more; clients are to go elsewhere.
-  virtual void begin_drain() = 0;
-  // The grace is over: calls and streams are given up.
-  virtual void give_up() = 0;
-  virtual void close() = 0;
-
- protected:
-  ~Watched() = default;
-};
-
-class Worker {
+class Worker : public transport_common::Worker {
  public:
   explicit Worker(Context& context);
-  ~Worker();
-  void start();
-  // Closes what there is; returns when the thread has ended.
-  void stop();
 
   // Any thread.
   void adopt(int fd, uint32_t serves, bool is_tls, std::string listener, std::string remote,
              std::string common_name);
-  void begin_drain();  // These two return when it has been done.
-  void give_up();
-  void close_all();
-
-  // On the loop.
-  void add(Watched* watched) { watched_.insert(watched); }
-  void remove(Watched* watched) { watched_.erase(watched); }
-  // As of the last look; close enough for limits of seconds.
-  Clock::time_point now() const { return now_; }
 
   Context& context;
-  Loop loop;
-  Output::Spare spare;
-
- private:
-  void sweep();
-  template <class Function>
-  void for_all(Function&& function);
-  template <class Function>
-  void for_all_and_wait(Function function);
-
-  std::unordered_set<Watched*> watched_;
-  Timer sweep_timer_;
-  bool stopping_ = false;
-  Clock::time_point now_ = Clock::now();
-  std::thread thread_;
 };
 
 }  // namespace mortise::transport_http

@@ -1,15 +1,17 @@
 // What is to be sent on one connection, in order. On its loop.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "mortise/sdk/bytes.h"
-#include "plugins/transport_http/loop.h"
 
-namespace mortise::transport_http {
+namespace mortise::transport_common {
 
 class Output {
  public:
@@ -25,17 +27,21 @@ class Output {
   std::string& text();
   // Large bodies are sent from where they lie, small ones are copied.
   void append(sdk::Buffer body);
+  // A part of a body that goes out in several; never copied.
+  void append(std::shared_ptr<const sdk::Buffer> body, std::string_view part);
   bool empty() const { return segments_.empty() && text_.size() == text_sent_; }
   size_t pending_bytes() const { return segments_bytes_ + text_.size() - text_sent_; }
   // Sends what the socket takes.
-  Result flush(Socket& socket);
+  Result flush(int fd);
 
  private:
   struct Segment {
     std::string text;
-    sdk::Buffer body;  // If empty, the segment is the text.
-    std::string_view view() const { return body.empty() ? std::string_view(text) : body.view(); }
+    std::shared_ptr<const sdk::Buffer> body;  // If null, the segment is the text.
+    std::string_view part;                    // Of the body.
+    std::string_view view() const { return body == nullptr ? std::string_view(text) : part; }
   };
+  void end_text();
   size_t collect(iovec* pieces) const;
   void drop(size_t bytes);
   void give_back();
@@ -48,4 +54,4 @@ class Output {
   size_t text_sent_ = 0;
 };
 
-}  // namespace mortise::transport_http
+}  // namespace mortise::transport_common

@@ -1,4 +1,4 @@
-#include "plugins/transport_http/loop.h"
+#include "plugins/transport_common/loop.h"
 
 #include <errno.h>
 #include <sys/socket.h>
@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "plugins/transport_http/loop_impl.h"
+#include "plugins/transport_common/loop_impl.h"
 
-namespace mortise::transport_http {
+namespace mortise::transport_common {
 namespace {
 
 namespace asio = boost::asio;
@@ -146,13 +146,14 @@ void Socket::wait_writable() {
                            });
 }
 
-ssize_t Socket::send(const iovec* pieces, size_t count) {
+int Socket::fd() const { return impl_->socket.native_handle(); }
+
+ssize_t send_pieces(int fd, const iovec* pieces, size_t count) {
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(pieces);
   message.msg_iovlen = count;
   for (;;) {
-    const ssize_t sent =
-        ::sendmsg(impl_->socket.native_handle(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = ::sendmsg(fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent >= 0) return sent;
     if (errno == EINTR) continue;
     return errno == EAGAIN || errno == EWOULDBLOCK ? 0 : -1;
@@ -175,4 +176,4 @@ int Socket::release() {
   return error ? -1 : fd;
 }
 
-}  // namespace mortise::transport_http
+}  // namespace mortise::transport_common

@@ -1,9 +1,11 @@
-#include "plugins/transport_http/output.h"
+#include "plugins/transport_common/output.h"
 
 #include <algorithm>
 #include <utility>
 
-namespace mortise::transport_http {
+#include "plugins/transport_common/loop.h"
+
+namespace mortise::transport_common {
 namespace {
 
 constexpr size_t kCopyBytesMax = 16 << 10;
@@ -25,13 +27,22 @@ void Output::append(sdk::Buffer body) {
     text().append(body.view());
     return;
   }
-  if (text_.size() > text_sent_) {
-    text_.erase(0, std::exchange(text_sent_, 0));
-    segments_bytes_ += text_.size();
-    segments_.push_back({std::exchange(text_, {}), {}});
-  }
-  segments_bytes_ += body.size();
-  segments_.push_back({{}, std::move(body)});
+  const std::string_view all = body.view();
+  append(std::make_shared<const sdk::Buffer>(std::move(body)), all);
+}
+
+void Output::append(std::shared_ptr<const sdk::Buffer> body, std::string_view part) {
+  end_text();
+  segments_bytes_ += part.size();
+  segments_.push_back({{}, std::move(body), part});
+}
+
+// What is appended next goes behind the text that there is.
+void Output::end_text() {
+  if (text_.size() == text_sent_) return;
+  text_.erase(0, std::exchange(text_sent_, 0));
+  segments_bytes_ += text_.size();
+  segments_.push_back({std::exchange(text_, {}), {}, {}});
 }
 
 size_t Output::collect(iovec* pieces) const {
@@ -74,13 +85,13 @@ void Output::give_back() {
   std::vector<Segment>().swap(segments_);
 }
 
-Output::Result Output::flush(Socket& socket) {
+Output::Result Output::flush(int fd) {
   while (!empty()) {
     iovec pieces[kPieces];
     const size_t count = collect(pieces);
     size_t size = 0;
     for (size_t i = 0; i < count; ++i) size += pieces[i].iov_len;
-    const ssize_t sent = socket.send(pieces, count);
+    const ssize_t sent = send_pieces(fd, pieces, count);
     if (sent < 0) return Result::kBroken;
     drop(static_cast<size_t>(sent));
     if (static_cast<size_t>(sent) < size) return Result::kBlocked;
@@ -89,4 +100,4 @@ Output::Result Output::flush(Socket& socket) {
   return Result::kDone;
 }
 
-}  // namespace mortise::transport_http
+}  // namespace mortise::transport_common

@@ -1,5 +1,5 @@
 // A thread's event loop and what hangs on it: sockets, timers, news from other threads. The library
-// that does the work is seen in loop.cc and websocket.cc alone.
+// that does the work is seen in few files, those that include loop_impl.h.
 //
 // Everything here belongs to the thread in run(), but for deliver() and post(), which are any
 // thread's.
@@ -12,7 +12,7 @@
 #include <memory>
 #include <mutex>
 
-namespace mortise::transport_http {
+namespace mortise::transport_common {
 
 class Loop;
 
@@ -67,6 +67,10 @@ class HeldCompletions {
   static void end();
   // True if the calling thread holds what it completes.
   static bool put(Loop& loop, Completion* completion);
+  // Either way.
+  static void put_or_deliver(Loop& loop, Completion* completion) {
+    if (!put(loop, completion)) loop.deliver(completion);
+  }
 };
 
 class Timer {
@@ -81,6 +85,9 @@ class Timer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
+
+// How much the socket took, maybe nothing; -1 if it is broken.
+ssize_t send_pieces(int fd, const iovec* pieces, size_t count);
 
 // Whose socket it is. Operations that are under way keep it alive.
 class SocketOwner : public std::enable_shared_from_this<SocketOwner> {
@@ -99,8 +106,7 @@ class Socket {
   // on_read() follows, never from in here; one at a time. `to` must stay where it is.
   void read(char* to, size_t size);
   void wait_writable();  // on_writable() follows, one at a time.
-  // How much the socket took, maybe nothing; -1 if it is broken.
-  ssize_t send(const iovec* pieces, size_t count);
+  int fd() const;
   void shutdown_send();
   void close();
   bool open() const;
@@ -113,4 +119,4 @@ class Socket {
   std::unique_ptr<Impl> impl_;
 };
 
-}  // namespace mortise::transport_http
+}  // namespace mortise::transport_common

@@ -6,9 +6,9 @@
 #include <boost/asio/io_context.hpp>
 #include <thread>
 
-#include "plugins/transport_http/loop.h"
+#include "plugins/transport_common/loop.h"
 
-namespace mortise::transport_http {
+namespace mortise::transport_common {
 
 struct Loop::Impl {
   boost::asio::io_context io{1};
@@ -16,4 +16,4 @@ struct Loop::Impl {
   std::atomic<std::thread::id> thread{};
 };
 
-}  // namespace mortise::transport_http
+}  // namespace mortise::transport_common
