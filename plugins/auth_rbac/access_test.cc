@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <fstream>
 #include <random>
 #include <set>
+#include <sstream>
 
 #include "plugins/auth_rbac/test_util.h"
 
@@ -132,6 +134,51 @@ TEST_F(Access, AllMayAllWhileAuthIsOff) {
   m.apply(kAuthDisable);
   EXPECT_EQ(m.may("", access(MORTISE_ACCESS_WRITE, kOpen, kOpen)).code, 0);
   EXPECT_EQ(m.may("", access(MORTISE_ACCESS_ADMIN)).code, 0);
+}
+
+// ---- Ranges that end before they begin ----
+
+TEST_F(Access, ReversedRangesAreJudgedAsInEtcd) {
+  grant(PermissionType::kReadWrite, "d", "f");
+  EXPECT_TRUE(reads("d", "a"));
+  EXPECT_TRUE(writes("e", "e"));
+  EXPECT_FALSE(reads("f", "d"));
+  EXPECT_FALSE(reads("c", "a"));
+  // Now the point is at the root, or the range is, according to which role's name is first.
+  grant(PermissionType::kRead, "b", "");
+  EXPECT_FALSE(reads("d", "a"));
+  EXPECT_TRUE(writes("d", "a"));
+  m.apply(kRoleRevokePermission, request({"r", "b"}));
+  EXPECT_TRUE(reads("d", "a"));
+  m.apply(kRoleAdd, request({"s"}));
+  m.apply(kRoleGrantPermission, permission_request("s", PermissionType::kRead, "b", ""));
+  m.apply(kUserGrantRole, request({"u", "s"}));
+  EXPECT_TRUE(reads("d", "a"));
+}
+
+// Decisions that etcd's own tree made.
+TEST(PermissionTree, DecidesAsEtcdDoes) {
+  std::ifstream in("testdata/reversed_ranges_of_etcd.txt");
+  ASSERT_TRUE(in);
+  size_t permitted = 0, refused = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (line.starts_with('#')) continue;
+    PermissionTree tree;
+    std::istringstream words(line);
+    std::string word;
+    while (words >> word && word != ":") {
+      const std::string end = word.substr(1);
+      tree.add(to_interval(word.substr(0, 1), end == "~" ? kOpen : end));
+    }
+    while (words >> word) {
+      const bool expected = word[0] == '+';
+      ASSERT_EQ(tree.permits(word.substr(1, 1), word.substr(2)), expected)
+          << word << " in " << line;
+      ++(expected ? permitted : refused);
+    }
+  }
+  EXPECT_GT(permitted, 100u);
+  EXPECT_GT(refused, 100u);
 }
 
 // ---- The flat model: 64 keys, and for each user and key one bit for reading and one for writing

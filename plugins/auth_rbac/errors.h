@@ -45,6 +45,10 @@ inline constexpr Refusal kPermissionNotGranted{kFailedPrecondition,
 inline constexpr Refusal kNotEnabled{kFailedPrecondition,
                                      "etcdserver: authentication is not enabled"};
 inline constexpr Refusal kInvalidToken{kUnauthenticated, "etcdserver: invalid auth token"};
+inline constexpr Refusal kNameThroughGateway{
+    kInvalidArgument,
+    "CommonName of client sending a request against gateway will be ignored and not used as "
+    "expected"};
 inline constexpr Refusal kInvalidManagement{kInvalidArgument,
                                             "etcdserver: invalid auth management"};
 inline constexpr Refusal kStaleRevision{MORTISE_AUTH_STALE,

@@ -1,12 +1,38 @@
 #include "plugins/auth_rbac/failure_limits.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
+#include <cstring>
 
 namespace mortise::auth_rbac {
+namespace {
 
-std::string_view address_of(std::string_view remote) {
-  if (remote.starts_with("unix:")) return remote;
-  return remote.substr(0, remote.rfind(':'));
+std::string text_of(int family, const void* address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  return ::inet_ntop(family, address, text, sizeof(text)) != nullptr ? text : "";
+}
+
+// Empty if it is no address of IPv6.
+std::string network_of(std::string_view host) {
+  in6_addr address{};
+  const std::string text(host.substr(0, host.find('%')));
+  if (::inet_pton(AF_INET6, text.c_str(), &address) != 1) return {};
+  if (IN6_IS_ADDR_V4MAPPED(&address)) return text_of(AF_INET, &address.s6_addr[12]);
+  std::memset(&address.s6_addr[8], 0, 8);
+  return text_of(AF_INET6, &address) + "/64";
+}
+
+}  // namespace
+
+std::string address_of(std::string_view remote) {
+  if (remote.starts_with("unix:")) return std::string(remote);
+  const std::string_view host = remote.substr(0, remote.rfind(':'));
+  std::string network;
+  if (host.starts_with('[') && host.ends_with(']')) {
+    network = network_of(host.substr(1, host.size() - 2));
+  }
+  return network.empty() ? std::string(host) : network;
 }
 
 FailureLimits::Bucket& FailureLimits::bucket(const Digest& key, double most, double per_second) {

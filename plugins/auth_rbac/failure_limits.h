@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 
@@ -53,7 +54,9 @@ class FailureLimits {
   std::list<Digest> ages_;  // Longest unused first.
 };
 
-// "10.0.0.1" of "10.0.0.1:4321", and "unix:/path" as it is.
-std::string_view address_of(std::string_view remote);
+// Who counts as one: "10.0.0.1" of "10.0.0.1:4321" and of "[::ffff:10.0.0.1]:4321", and
+// "2001:db8:0:1::/64" of "[2001:db8:0:1:2:3:4:5]:4321", since whoever has one address of IPv6 has
+// the network, too. "unix:/path" as it is.
+std::string address_of(std::string_view remote);
 
 }  // namespace mortise::auth_rbac

@@ -29,6 +29,10 @@ size_t common_bytes(std::string_view a, std::string_view b) {
 
 bool is_open_end(std::string_view range_end) { return range_end == std::string_view("\0", 1); }
 
+bool ends_before_it_begins(std::string_view key, std::string_view range_end) {
+  return !range_end.empty() && !is_open_end(range_end) && range_end <= key;
+}
+
 Interval to_interval(std::string_view key, std::string_view range_end) {
   Interval made;
   made.begin = key;
@@ -85,8 +89,8 @@ bool Intervals::covers(std::string_view key, std::string_view range_end) const {
   if (range_end.empty()) return contains(key);
   const Interval* i = at(key);
   if (i == nullptr) return false;
-  if (i->open) return is_open_end(range_end) || i->begin < range_end;
-  return !is_open_end(range_end) && key < i->end && i->begin < range_end && range_end <= i->end;
+  if (i->open) return true;
+  return !is_open_end(range_end) && key < i->end && range_end <= i->end;
 }
 
 }  // namespace mortise::auth_rbac

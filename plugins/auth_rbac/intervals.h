@@ -26,6 +26,8 @@ struct Interval {
 
 // range_end as in requests: empty is one key, "\0" is open.
 bool is_open_end(std::string_view range_end);
+// Such a range has no keys in it.
+bool ends_before_it_begins(std::string_view key, std::string_view range_end);
 Interval to_interval(std::string_view key, std::string_view range_end);
 
 class Intervals {
@@ -35,8 +37,7 @@ class Intervals {
   explicit Intervals(std::vector<Interval> list);
 
   bool contains(std::string_view key) const;
-  // A range that ends before it begins has no keys; it is within an interval that both its ends
-  // are in.
+  // Of a range with keys in it; for others see permission_tree.h.
   bool covers(std::string_view key, std::string_view range_end) const;
 
   const std::vector<Interval>& list() const { return list_; }

@@ -58,13 +58,16 @@ void Logins::login(std::string_view user, std::string_view password, std::string
   check->password = Secret(password);
   check->remote = remote;
   check->address = address_of(remote);
-  if (!enter(check, done)) return;
-  if (threads_.run(HashThreads::kCheck, [this, check](bool stopping) { run(*check, stopping); })) {
-    return;
+  CheckPtr pushed_out;
+  bool entered = false;
+  {
+    const std::lock_guard lock(mutex_);
+    entered = enter(check, done, pushed_out);
   }
-  limits_.give_back(check->user, check->remote);
+  if (pushed_out != nullptr) give_up(*pushed_out);
+  if (entered) return;
   refused_.add();
-  answer(refuse(kTooManyLogins), user, 0, leave(*check));
+  done(refuse(kTooManyLogins), {}, 0);
 }
 
 void Logins::answer_known(std::string_view user, uint64_t auth_revision, sdk::LoginDone done) {
@@ -78,45 +81,78 @@ void Logins::answer_known(std::string_view user, uint64_t auth_revision, sdk::Lo
   done(refuse(kTooManyLogins), {}, 0);
 }
 
-bool Logins::enter(const std::shared_ptr<Check>& check, sdk::LoginDone done) {
-  bool full = false;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto same = checks_.find(check->id);
-    full = waiting_ >= kLoginsWaitingMax;
-    if (!full && same != checks_.end()) {
-      same->second->waiting.push_back(done);
-      ++waiting_;
-      return false;
-    }
-    if (!full) {
-      size_t& of_address = checks_of_address_[check->address];
-      full = of_address >= kLoginsOfAddressMax || !limits_.admit(check->user, check->remote);
-      if (!full) {
-        ++of_address;
-        ++waiting_;
-        check->waiting.push_back(done);
-        checks_.emplace(check->id, check);
-      } else if (of_address == 0) {
-        checks_of_address_.erase(check->address);
-      }
+bool Logins::enter(const CheckPtr& check, const sdk::LoginDone& done, CheckPtr& pushed_out) {
+  Load& load = loads_[check->address];
+  const auto same = checks_.find(check->id);
+  const bool shares = same != checks_.end();
+  bool full = waiting_ >= kLoginsWaitingMax || load.logins >= kLoginsOfAddressMax;
+  if (!full && !shares) {
+    full = load.checks >= kChecksOfAddressMax || !limits_.admit(check->user, check->remote);
+    if (!full && !queue(check, pushed_out)) {
+      limits_.give_back(check->user, check->remote);
+      full = true;
     }
   }
-  if (!full) return true;
-  refused_.add();
-  done(refuse(kTooManyLogins), {}, 0);
-  return false;
+  if (full) {
+    if (load.logins == 0 && load.checks == 0) loads_.erase(check->address);
+    return false;
+  }
+  const CheckPtr& joined = shares ? same->second : check;
+  joined->waiting.push_back({done, check->address});
+  ++waiting_;
+  ++load.logins;
+  if (shares) return true;
+  ++load.checks;
+  checks_.emplace(check->id, check);
+  return true;
+}
+
+bool Logins::queue(const CheckPtr& check, CheckPtr& pushed_out) {
+  const bool has_task =
+      threads_.run(HashThreads::kCheck, [this](bool stopping) { run_next(stopping); });
+  if (!has_task && !queue_.make_room_for(check->address, pushed_out)) return false;
+  queue_.push(check->address, check);
+  return true;
 }
 
 std::vector<sdk::LoginDone> Logins::leave(const Check& check) {
-  const std::lock_guard lock(mutex_);
   const auto it = checks_.find(check.id);
-  std::vector<sdk::LoginDone> waiting = std::move(it->second->waiting);
+  const CheckPtr held = std::move(it->second);
   checks_.erase(it);
-  waiting_ -= waiting.size();
-  const auto of_address = checks_of_address_.find(check.address);
-  if (--of_address->second == 0) checks_of_address_.erase(of_address);
-  return waiting;
+  waiting_ -= held->waiting.size();
+  const auto less = [this](const std::string& address, size_t logins, size_t checks) {
+    const auto load = loads_.find(address);
+    load->second.logins -= logins;
+    load->second.checks -= checks;
+    if (load->second.logins == 0 && load->second.checks == 0) loads_.erase(load);
+  };
+  std::vector<sdk::LoginDone> all;
+  for (const Waiter& waiter : held->waiting) {
+    all.push_back(waiter.done);
+    less(waiter.address, 1, 0);
+  }
+  less(held->address, 0, 1);
+  return all;
+}
+
+void Logins::give_up(const Check& check) {
+  limits_.give_back(check.user, check.remote);
+  std::vector<sdk::LoginDone> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = leave(check);
+  }
+  for (size_t i = 0; i < waiting.size(); ++i) refused_.add();
+  answer(refuse(kTooManyLogins), check.user, 0, waiting);
+}
+
+void Logins::run_next(bool stopping) {
+  CheckPtr check;
+  {
+    const std::lock_guard lock(mutex_);
+    check = queue_.pop();
+  }
+  run(*check, stopping);
 }
 
 RpcStatus Logins::verify(const Check& check, const View& view) {
@@ -145,7 +181,12 @@ void Logins::run(Check& check, bool stopping) {
     limits_.give_back(check.user, check.remote);
     if (status.code == sdk::kRpcOk) checked_.add();
   }
-  answer(status, check.user, view->revision, leave(check));
+  std::vector<sdk::LoginDone> waiting;
+  {
+    const std::lock_guard lock(mutex_);
+    waiting = leave(check);
+  }
+  answer(status, check.user, view->revision, waiting);
 }
 
 void Logins::answer(const RpcStatus& status, std::string_view user, uint64_t auth_revision,

@@ -240,6 +240,33 @@ TEST_F(Login, EqualLoginsShareOneCheck) {
   EXPECT_EQ(right, 500);
 }
 
+// Guesses of names that nobody has do not run into the limits of a user.
+TEST_F(Login, WhoSendsManyHoldsUpNobodyElse) {
+  Answers flood;  // Ends last: the member answers all when it ends.
+  Member slow(R"({"token":"simple","bcrypt_cost":9})");
+  slow.enable();
+  constexpr size_t kFlood = 200;
+  for (size_t i = 0; i < kFlood; ++i) {
+    slow.rbac->login("x" + std::to_string(i), "guess", "10.0.0.9:1", flood.login_done());
+  }
+  EXPECT_EQ(slow.login("root", "pw", "10.0.0.1:1").status.code, 0);
+  EXPECT_LT(flood.size(), kFlood / 2);
+}
+
+TEST_F(Login, ManyAddressesDoNotTakeAllRoom) {
+  Answers flood;  // Ends last: the member answers all when it ends.
+  Member slow(R"({"token":"simple","bcrypt_cost":9})");
+  slow.enable();
+  constexpr size_t kFlood = kHashTasksMax + 100;
+  for (size_t i = 0; i < kFlood; ++i) {
+    slow.rbac->login("x" + std::to_string(i), "guess", "10.0.0." + std::to_string(i % 10) + ":1",
+                     flood.login_done());
+  }
+  EXPECT_EQ(slow.login("root", "pw", "10.0.1.1:1").status.code, 0);
+  slow.rbac.reset();
+  EXPECT_EQ(flood.size(), kFlood);
+}
+
 TEST_F(Login, AllAreAnsweredWhenThePluginEnds) {
   Answers answers;
   for (int i = 0; i < 200; ++i) {
@@ -340,9 +367,46 @@ TEST(VerifiedPasswords, BoundedAndBoundToTheStoredHash) {
   EXPECT_FALSE(passwords.knows(a, "pw"));
 }
 
+TEST(AddressOf, ANetworkOfIpv6IsOne) {
+  const std::string one = address_of("[2001:db8:0:1:2:3:4:5]:4321");
+  EXPECT_EQ(one, "2001:db8:0:1::/64");
+  EXPECT_EQ(address_of("[2001:db8:0:1:ffff::1]:1"), one);
+  EXPECT_NE(address_of("[2001:db8:0:2:2:3:4:5]:4321"), one);
+  EXPECT_EQ(address_of("[fe80::1%eth0]:1"), "fe80::/64");
+  // IPv4 over a socket of IPv6.
+  EXPECT_EQ(address_of("[::ffff:10.0.0.1]:4321"), "10.0.0.1");
+  EXPECT_EQ(address_of("[nonsense]:1"), "[nonsense]");
+}
+
+TEST(TurnQueue, SendersTakeTurns) {
+  TurnQueue<int> queue;
+  for (int i = 1; i <= 3; ++i) queue.push("a", i);
+  queue.push("b", 10);
+  queue.push("c", 20);
+  std::vector<int> out;
+  while (!queue.empty()) out.push_back(queue.pop());
+  EXPECT_EQ(out, (std::vector<int>{1, 10, 20, 2, 3}));
+}
+
+TEST(TurnQueue, WhoHasMostMakesRoom) {
+  TurnQueue<int> queue;
+  int out = 0;
+  EXPECT_FALSE(queue.make_room_for("a", out));
+  for (int i = 1; i <= 3; ++i) queue.push("a", i);
+  EXPECT_FALSE(queue.make_room_for("a", out));
+  EXPECT_TRUE(queue.make_room_for("b", out));
+  EXPECT_EQ(out, 3);
+  queue.push("b", 10);
+  EXPECT_FALSE(queue.make_room_for("b", out));  // Then it would be the other way round.
+  EXPECT_EQ(queue.pop(), 1);
+  EXPECT_EQ(queue.pop(), 10);
+  EXPECT_EQ(queue.pop(), 2);
+  EXPECT_TRUE(queue.empty());
+}
+
 TEST(AddressOf, LeavesThePort) {
   EXPECT_EQ(address_of("10.0.0.1:4321"), "10.0.0.1");
-  EXPECT_EQ(address_of("[::1]:4321"), "[::1]");
+  EXPECT_EQ(address_of("[::1]:4321"), "::/64");
   EXPECT_EQ(address_of("unix:/tmp/a:b"), "unix:/tmp/a:b");
   EXPECT_EQ(address_of(""), "");
 }

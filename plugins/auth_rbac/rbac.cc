@@ -272,10 +272,9 @@ RpcStatus Rbac::identify(const mortise_caller& caller, uint64_t applied_index,
   if (!view.enabled) return granted();
   const std::string_view token = sdk::view(caller.token);
   if (!token.empty()) return identify_token(token, applied_index, view.revision, out);
-  const bool gateway = (caller.flags & MORTISE_CALLER_VIA_GATEWAY) != 0;
-  if (settings_.client_cert_auth && !gateway) {
-    set_identity(sdk::view(caller.tls_common_name), view.revision, out);
-  }
+  if (!settings_.client_cert_auth || caller.tls_common_name.size == 0) return granted();
+  if ((caller.flags & MORTISE_CALLER_VIA_GATEWAY) != 0) return refuse(kNameThroughGateway);
+  set_identity(sdk::view(caller.tls_common_name), view.revision, out);
   return granted();
 }
 

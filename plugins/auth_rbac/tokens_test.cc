@@ -231,8 +231,11 @@ TEST(CommonName, CountsOnlyIfConfiguredAndNotThroughTheGateway) {
     m.enable();
     EXPECT_EQ(m.identify("", out, "root").code, 0);
     EXPECT_EQ(std::string(out.user, out.user_size), on ? "root" : "");
-    EXPECT_EQ(m.identify("", out, "root", MORTISE_CALLER_VIA_GATEWAY).code, 0);
+    const auto through = m.identify("", out, "root", MORTISE_CALLER_VIA_GATEWAY);
+    EXPECT_EQ(through.code, on ? 3 : 0);  // Whoever means to be that user is told.
+    EXPECT_EQ(through.message.starts_with("CommonName of client"), on);
     EXPECT_EQ(out.user_size, 0u);
+    EXPECT_EQ(m.identify("", out, "", MORTISE_CALLER_VIA_GATEWAY).code, 0);
     EXPECT_EQ(m.identify("bad", out, "root").code, 16);  // A bad token does not fall back.
     EXPECT_EQ(m.identify("", out, std::string(300, 'x')).code, 0);
     EXPECT_EQ(out.user_size, 0u);

@@ -41,6 +41,14 @@ void remove(Directory<Item>& all, std::string_view name) {
   if (it != all.end() && name_of(**it) == name) all.erase(it);
 }
 
+bool may(const Permissions& granted, bool write, std::string_view key, std::string_view range_end) {
+  if (ends_before_it_begins(key, range_end)) [[unlikely]] {
+    return write ? granted.reversed.may_write(key, range_end)
+                 : granted.reversed.may_read(key, range_end);
+  }
+  return (write ? granted.write : granted.read).covers(key, range_end);
+}
+
 bool holds(const UserRecord& user, std::string_view role) {
   return std::find(user.roles.begin(), user.roles.end(), role) != user.roles.end();
 }
@@ -53,9 +61,12 @@ const RoleRecord* View::role(std::string_view name) const { return find(roles_, 
 std::shared_ptr<const Permissions> View::permissions_of(
     const std::vector<std::string>& roles) const {
   std::vector<Interval> read, write;
+  std::vector<std::shared_ptr<const RoleRecord>> records;
   for (const std::string& name : roles) {
-    const RoleRecord* record = role(name);
-    if (record == nullptr) continue;
+    const auto it = place(roles_, name);
+    if (it == roles_.end() || (*it)->name != name) continue;
+    const RoleRecord* record = it->get();
+    records.push_back(*it);
     for (const Permission& p : record->permissions) {
       const auto type = static_cast<PermissionType>(p.type);
       const bool both = type == PermissionType::kReadWrite;
@@ -63,8 +74,8 @@ std::shared_ptr<const Permissions> View::permissions_of(
       if (both || type == PermissionType::kWrite) write.push_back(to_interval(p.key, p.range_end));
     }
   }
-  return std::make_shared<const Permissions>(
-      Permissions{Intervals(std::move(read)), Intervals(std::move(write))});
+  return std::shared_ptr<const Permissions>(new Permissions{
+      Intervals(std::move(read)), Intervals(std::move(write)), ReversedRanges(std::move(records))});
 }
 
 std::shared_ptr<const User> View::make_user(UserRecord record) const {
@@ -125,10 +136,10 @@ sdk::RpcStatus View::check(const User* user, std::string_view name, uint64_t aut
       if (auth_revision < revision) return refuse(kStaleRevision);
       if (user == nullptr) return refuse(kPermissionDenied);
       if (user->root) return granted();
-      const Permissions& may = *user->permissions;
-      const Intervals& keys = access.kind == MORTISE_ACCESS_READ ? may.read : may.write;
-      const bool covered = keys.covers(key, sdk::view(access.range_end));
-      return covered ? granted() : refuse(kPermissionDenied);
+      const bool writes = access.kind == MORTISE_ACCESS_WRITE;
+      return may(*user->permissions, writes, key, sdk::view(access.range_end))
+                 ? granted()
+                 : refuse(kPermissionDenied);
     }
     case MORTISE_ACCESS_ADMIN:
     case MORTISE_ACCESS_ROLE:

@@ -18,6 +18,7 @@
 
 #include "mortise/sdk/auth.h"
 #include "plugins/auth_rbac/intervals.h"
+#include "plugins/auth_rbac/permission_tree.h"
 #include "plugins/auth_rbac/records.h"
 
 namespace mortise::auth_rbac {
@@ -27,6 +28,7 @@ inline constexpr std::string_view kRoot = "root";  // The user and the role.
 struct Permissions {
   Intervals read;
   Intervals write;
+  ReversedRanges reversed;
 };
 
 struct User {
