@@ -93,4 +93,11 @@ std::string_view Context::cors_origin(std::string_view origin) const {
   return !origin.empty() && contains(options.cors, origin) ? origin : std::string_view();
 }
 
+bool Context::may_open_websocket(std::string_view origin, std::string_view authority,
+                                 bool is_tls) const {
+  if (any_origin || origin.empty() || contains(options.cors, origin)) return true;
+  const std::string_view scheme = is_tls ? "https://" : "http://";
+  return origin.starts_with(scheme) && origin.substr(scheme.size()) == authority;
+}
+
 }  // namespace mortise::transport_http

@@ -63,6 +63,9 @@ struct Context {
   bool host_allowed(std::string_view authority) const;
   // For the header; empty if the origin is not allowed.
   std::string_view cors_origin(std::string_view origin) const;
+  // Browsers let any page open a WebSocket to anywhere and read it: nothing but this keeps pages
+  // away that --cors does not name. Who says no origin is no browser.
+  bool may_open_websocket(std::string_view origin, std::string_view authority, bool is_tls) const;
 
   const sdk::Host host;
   const mortise_host_rpc_v1* const rpc;

@@ -88,7 +88,13 @@ void Connection::route_method(const Head& head, std::string_view path) {
     return say_error(kUnimplemented, "this server does not speak JSON");
   }
   if (!prepare_caller(head)) return;
-  if (head.wants_websocket) return upgrade(head);
+  if (head.wants_websocket) {
+    if (context_.may_open_websocket(head.origin, head.authority, peer_.is_tls)) {
+      return upgrade(head);
+    }
+    style_.keep_alive = false;
+    return say_text(403, "pages of this origin may not open a WebSocket (see --cors)\n");
+  }
   if (unary) {
     plan_ = Plan::kCall;
     return;

@@ -335,6 +335,25 @@ Answer upgrade(Client& client, const std::string& path, const std::string& field
   return client.read_answer(true);
 }
 
+// CORS does not hold for WebSockets: a page that is not allowed to read could do so by one.
+TEST_F(HttpStreamTest, WebSocketsAreForOriginsThatMayRead) {
+  const auto status = [](const TestServer& server, const std::string& origin) {
+    Client client(server.port());
+    return upgrade(client, "/v3/bidi", origin.empty() ? "" : "Origin: " + origin + "\r\n").status;
+  };
+  TestServer strict(host_, {.config_json = R"({"cors":"http://good:80"})"});
+  for (const char* origin : {"", "http://good:80", "http://h"}) {
+    EXPECT_EQ(status(strict, origin), 101) << origin;
+  }
+  for (const char* origin : {"http://evil", "null", "https://h", "http://h:1", "http://h.evil"}) {
+    EXPECT_EQ(status(strict, origin), 403) << origin;
+  }
+  FakeHost other;
+  other.add_unary("/v3/bidi", [](CallPtr call) { call->answer(call->request); });
+  TestServer open(other);
+  EXPECT_EQ(status(open, "http://evil"), 101);
+}
+
 TEST_F(HttpStreamTest, WebSocketFramesAreMessages) {
   TestServer server(host_);
   Client client(server.port());
