@@ -11,6 +11,7 @@
 #include "host/config/go_syntax.h"
 #include "host/config/options.h"
 #include "host/config/plugin_options.h"
+#include "host/config/secrets.h"
 #include "host/config/validate.h"
 
 namespace mortise::config {
@@ -67,10 +68,7 @@ class Parser {
     outcome_.logs.push_back({std::move(level), std::move(msg), std::move(fields)});
   }
 
-  void log_arguments() {
-    log("info", "Running: ",
-        {{"args", std::vector<std::string>(input_.arguments.begin(), input_.arguments.end())}});
-  }
+  void log_arguments() { log("info", "Running: ", {{"args", without_secrets(input_.arguments)}}); }
 
   ParseOutcome fail(const Status& status) {
     log_arguments();

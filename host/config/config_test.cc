@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "host/config/options.h"
+#include "host/config/secrets.h"
 #include "host/config/test_support.h"
 
 namespace mortise::config {
@@ -269,6 +270,45 @@ TEST(Environment, SetsOptions) {
   EXPECT_EQ(field(line, "variable-name"), "ETCD_NAME");
   EXPECT_EQ(field(line, "variable-value"), "env");
   EXPECT_EQ(find_line(outcome, "unrecognized environment variable"), nullptr);
+}
+
+TEST(Environment, PasswordsAreNotLogged) {
+  const ParseOutcome outcome =
+      run({"--data-dir=/d", "--discovery-user", "bob:hush", "--auth-token=jwt,priv-key=hush"},
+          {{"ETCD_DISCOVERY_PASSWORD", "hush"}, {"ETCD_ROOT_PASSWORD", "hush"}});
+  std::string all;
+  for (const LogLine& line : outcome.logs) {
+    for (const LogField& f : line.fields) {
+      if (const auto* text = std::get_if<std::string>(&f.value)) all += *text + "\n";
+      const auto* list = std::get_if<std::vector<std::string>>(&f.value);
+      if (list == nullptr) continue;
+      for (const std::string& text : *list) all += text + "\n";
+    }
+  }
+  EXPECT_EQ(all.find("hush"), std::string::npos) << all;
+  EXPECT_NE(all.find("ETCD_DISCOVERY_PASSWORD"), std::string::npos);
+  EXPECT_NE(all.find("ETCD_ROOT_PASSWORD=..."), std::string::npos);
+}
+
+TEST(Secrets, OfACommandLine) {
+  const std::vector<std::string> given = {"mortised",
+                                          "--name",
+                                          "a",
+                                          "-discovery-password",
+                                          "-hush",
+                                          "--discovery-password=hush",
+                                          "--discovery-user=bob",
+                                          "--discovery-user=bob:hush",
+                                          "--auth-token",
+                                          "simple",
+                                          "--pre-vote",
+                                          "--auth-token",
+                                          "jwt,pub-key=hush"};
+  EXPECT_EQ(without_secrets(given),
+            (std::vector<std::string>{"mortised", "--name", "a", "-discovery-password", "...",
+                                      "--discovery-password=...", "--discovery-user=bob",
+                                      "--discovery-user=bob:...", "--auth-token", "simple",
+                                      "--pre-vote", "--auth-token", "jwt,..."}));
 }
 
 TEST(Environment, ConflictIsFatal) {

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "host/config/go_syntax.h"
+#include "host/config/secrets.h"
 
 namespace mortise::config {
 namespace {
@@ -64,7 +65,8 @@ class Reader {
     }
     parse_.logs.push_back({"info",
                            "recognized and used environment variable",
-                           {{"variable-name", variable}, {"variable-value", found->second}}});
+                           {{"variable-name", variable},
+                            {"variable-value", without_secrets(variable, found->second)}}});
   }
 
   void report_rest() {
@@ -80,9 +82,10 @@ class Reader {
         return;
       }
       if (name.starts_with("ETCD_") || name.starts_with("MORTISE_")) {
-        parse_.logs.push_back({"warn",
-                               "unrecognized environment variable",
-                               {{"environment-variable", name + "=" + value}}});
+        parse_.logs.push_back(
+            {"warn",
+             "unrecognized environment variable",
+             {{"environment-variable", name + "=" + without_secrets(name, value)}}});
       }
     }
   }

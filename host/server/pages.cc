@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "host/config/secrets.h"
 #include "host/json/openapi.h"
 #include "host/server/allocator_figures.h"
 #include "host/server/server.h"
@@ -21,25 +22,11 @@ std::string text_of(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-// Flags whose values are secrets, or name files that hold some.
-bool is_secret(std::string_view flag) {
-  return flag.find("password") != std::string_view::npos ||
-         flag.find("auth-token") != std::string_view::npos;
-}
-
 std::vector<std::string> command_line() {
   std::ifstream file("/proc/self/cmdline", std::ios::binary);
   std::vector<std::string> words;
-  bool hides_next = false;
-  for (std::string word; std::getline(file, word, '\0');) {
-    const size_t equals = word.find('=');
-    const bool secret = word.starts_with("-") && is_secret(word.substr(0, equals));
-    if (hides_next) word = "...";
-    if (secret && equals != std::string::npos) word = word.substr(0, equals + 1) + "...";
-    hides_next = secret && equals == std::string::npos;
-    words.push_back(std::move(word));
-  }
-  return words;
+  for (std::string word; std::getline(file, word, '\0');) words.push_back(std::move(word));
+  return config::without_secrets(words);
 }
 
 // Those of Go's fields that mean something here.
