@@ -105,6 +105,27 @@ TEST_F(HubTest, AsksForPermissionAtCreation) {
   EXPECT_FALSE(client.created({.key = "free"}).canceled);
 }
 
+TEST_F(HubTest, CancelsWhatMayNotGoOn) {
+  begin();
+  const auto recheck = [](std::string_view key, std::string_view,
+                          const std::vector<std::string>& changed) {
+    if (key == "free") return RpcStatus();
+    return RpcStatus(RpcCode::kUnauthenticated, changed.at(0) + " has to log in again");
+  };
+  TestClient client(&hub(), 1 << 20, true, {}, recheck);
+  const int64_t held = client.created({.key = "held"}).watch_id;
+  client.created({.key = "free"});
+  hub().recheck({"alice"});
+  Response canceled = client.next();
+  EXPECT_TRUE(canceled.canceled);
+  EXPECT_EQ(canceled.watch_id, held);
+  EXPECT_EQ(canceled.cancel_reason,
+            "rpc error: code = Unauthenticated desc = alice has to log in again");
+  member_->put_now("held", "1");
+  member_->put_now("free", "1");
+  EXPECT_EQ(client.next().events_text(), "put free=1@3");
+}
+
 TEST_F(HubTest, ReadsHistoryInOneResponse) {
   begin();
   member_->put_now("a", "1");

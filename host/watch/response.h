@@ -22,7 +22,7 @@ struct ControlResponse {
   bool created = false;
   bool canceled = false;
   int64_t compact_revision = 0;
-  std::string_view cancel_reason;
+  std::string cancel_reason;
 };
 ByteBuffer write_control(const rpc::Header& header, const ControlResponse& response);
 

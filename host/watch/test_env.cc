@@ -196,14 +196,16 @@ int64_t TestMember::remove_now(const std::string& key) {
   return revision();
 }
 
-TestClient::TestClient(Hub* hub, uint64_t credit, bool keep_window, PermitFn permit)
+TestClient::TestClient(Hub* hub, uint64_t credit, bool keep_window, PermitFn permit,
+                       RecheckFn recheck)
     : keep_window_(keep_window) {
   mortise_stream_events events{};
   events.struct_size = sizeof(events);
   events.on_message = &message_fn;
   events.on_credit = &credit_fn;
   events.on_end = &end_fn;
-  stream_ = hub->open_stream(rpc::ClientStream(&events, this), std::move(permit));
+  stream_ =
+      hub->open_stream(rpc::ClientStream(&events, this), std::move(permit), std::move(recheck));
   if (stream_ != nullptr) grant(credit);
 }
 

@@ -92,7 +92,7 @@ class TestClient {
  public:
   // `credit`: the first window. With `keep_window` each message read by next() gives its size back.
   explicit TestClient(Hub* hub, uint64_t credit = 1 << 20, bool keep_window = true,
-                      PermitFn permit = {});
+                      PermitFn permit = {}, RecheckFn recheck = {});
   ~TestClient();
   TestClient(const TestClient&) = delete;
   TestClient& operator=(const TestClient&) = delete;
