@@ -102,19 +102,26 @@ void HeldCompletions::end() {
 struct Timer::Impl {
   explicit Impl(asio::io_context& io) : timer(io) {}
   asio::steady_timer timer;
+  // The number of the start that counts. The library does not take back a task whose time has come
+  // and that waits behind others of the loop.
+  const std::shared_ptr<uint64_t> current = std::make_shared<uint64_t>(0);
 };
 
 Timer::Timer(Loop& loop) : impl_(std::make_unique<Impl>(loop.impl().io)) {}
-Timer::~Timer() = default;
+Timer::~Timer() { ++*impl_->current; }
 
 void Timer::start(std::chrono::nanoseconds delay, std::function<void()> task) {
   impl_->timer.expires_after(delay);
-  impl_->timer.async_wait([task = std::move(task)](const Error& error) {
-    if (!error) task();
+  impl_->timer.async_wait([task = std::move(task), current = impl_->current,
+                           number = ++*impl_->current](const Error& error) {
+    if (!error && *current == number) task();
   });
 }
 
-void Timer::cancel() { impl_->timer.cancel(); }
+void Timer::cancel() {
+  ++*impl_->current;
+  impl_->timer.cancel();
+}
 
 struct Socket::Impl {
   explicit Impl(asio::io_context& io) : socket(io) {}

@@ -231,6 +231,7 @@ void Connection::on_answer(CallAnswer answer) {
 }
 
 void Connection::on_timeout() {
+  const auto keep = shared_from_this();  // The call that is given up may be the last who does.
   if (phase_ == Phase::kStream) {
     stream_->on_timeout();
   } else if (call_ != nullptr) {

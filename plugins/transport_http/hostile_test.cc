@@ -242,7 +242,7 @@ TEST_F(HostileTest, TenThousandIdleConnectionsAreCheap) {
   ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &files), 0);
   files.rlim_cur = files.rlim_max;
   setrlimit(RLIMIT_NOFILE, &files);
-  constexpr size_t kBytesEach = 4 << 10;
+  [[maybe_unused]] constexpr size_t kBytesEach = 4 << 10;
   const size_t count = std::min<size_t>(10'000, files.rlim_cur / 2 - 200);
   TestServer server(host_);
   std::deque<Client> clients;

@@ -401,6 +401,18 @@ TEST_F(TransportHttp, CallsEndWithTheirTime) {
   call->answer("late");
 }
 
+// Nothing but the call needs the connection then, as nothing is read.
+TEST_F(TransportHttp, CallsThatNobodyWatchesEndWithTheirTime) {
+  TestServer server(host_);
+  Client client(server.port());
+  client.post("/v3/unwatched", "x", "Grpc-Timeout: 20m\r\n");
+  const CallPtr call = wait_held();
+  EXPECT_EQ(client.read_answer().status, 504);
+  client.post("/v3/echo", "y");
+  EXPECT_EQ(client.read_answer().body, "y");
+  call->answer("late");
+}
+
 TEST_F(TransportHttp, ClientsThatLeaveCancel) {
   TestServer server(host_);
   for (const bool politely : {true, false}) {

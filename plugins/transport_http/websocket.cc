@@ -266,6 +266,7 @@ void Session::on_end(const CallAnswer& status) {
 
 void Session::fail(mortise_rpc_code code, std::string_view message) {
   if (closed_ || ended_) return;
+  const auto keep = shared_from_this();
   if (stream_ != nullptr) std::exchange(stream_, nullptr)->detach();
   send("{\"error\":" + error_json(code, message) + "}");
   finish();
