@@ -22,64 +22,70 @@ rpc::ClientStream LedStream::client() {
 
 void LedStream::begin(rpc::ServerStream* inner) {
   auto self = shared_from_this();
-  std::lock_guard lock(calls_);
+  std::unique_lock lock(mutex_);
   inner_ = inner;
-  if (!ended_ && granted_ > 0) inner_->on_grant(granted_);
-  if (!ended_ && half_closed_) inner_->on_half_close();
-  if (!ended_ && canceled_) inner_->on_cancel();
+  pass_on(lock);
 }
 
-void LedStream::on_message(rpc::Payload message) {
+void LedStream::on_message(rpc::Payload message) { bring({News::kMessage, 0, std::move(message)}); }
+
+void LedStream::bring(News news) {
   auto self = shared_from_this();
-  std::lock_guard lock(calls_);
-  // No message comes before the stream has given credit for it.
-  if (!ended_ && inner_ != nullptr) inner_->on_message(std::move(message));
+  std::unique_lock lock(mutex_);
+  if (ended_) return;
+  news_.push_back(std::move(news));
+  pass_on(lock);
 }
 
-void LedStream::on_half_close() {
-  auto self = shared_from_this();
-  std::lock_guard lock(calls_);
-  half_closed_ = true;
-  if (!ended_ && inner_ != nullptr) inner_->on_half_close();
+void LedStream::pass_on(std::unique_lock<std::mutex>& lock) {
+  if (inner_ == nullptr || is_inside_) return;
+  is_inside_ = true;
+  insider_ = std::this_thread::get_id();
+  while (!ended_ && !news_.empty()) {
+    News next = std::move(news_.front());
+    news_.pop_front();
+    lock.unlock();
+    pass(std::move(next));
+    lock.lock();
+  }
+  is_inside_ = false;
+  left_.notify_all();
 }
 
-void LedStream::on_grant(uint64_t bytes) {
-  auto self = shared_from_this();
-  std::lock_guard lock(calls_);
-  if (inner_ == nullptr) granted_ += bytes;
-  if (!ended_ && inner_ != nullptr) inner_->on_grant(bytes);
-}
-
-void LedStream::on_cancel() {
-  auto self = shared_from_this();
-  std::lock_guard lock(calls_);
-  canceled_ = true;
-  if (!ended_ && inner_ != nullptr) inner_->on_cancel();
+void LedStream::pass(News news) {
+  switch (news.kind) {
+    case News::kMessage: return inner_->on_message(std::move(news.message));
+    case News::kHalfClose: return inner_->on_half_close();
+    case News::kGrant: return inner_->on_grant(news.bytes);
+    case News::kCancel: return inner_->on_cancel();
+  }
 }
 
 void LedStream::end(mortise_rpc_code code, mortise_bytes message) {
   std::shared_ptr<LedStream> self = all_->forget(this);
+  std::unique_lock lock(mutex_);
   ended_ = true;
-  if (lost_leader_) {
+  const bool lost_leader = lost_leader_;
+  lock.unlock();
+  if (lost_leader) {
     const RpcStatus why = rpc_errors::kNoLeader;
     events_.on_end(context_, static_cast<mortise_rpc_code>(why.code()),
                    rpc::to_bytes(why.message()));
   } else {
     events_.on_end(context_, code, message);
   }
+  lock.lock();
+  if (is_inside_ && insider_ == std::this_thread::get_id()) return;
   // Whoever ends the stream may delete it now.
-  if (canceler_.load() == std::this_thread::get_id()) return;
-  std::lock_guard wait(canceling_);
+  left_.wait(lock, [this] { return !is_inside_; });
 }
 
 void LedStream::cancel_for_lost_leader() {
-  std::lock_guard canceling(canceling_);
-  std::lock_guard lock(calls_);
+  std::unique_lock lock(mutex_);
   if (ended_ || inner_ == nullptr || !needs_leader_) return;
   lost_leader_ = true;
-  canceler_ = std::this_thread::get_id();
-  inner_->on_cancel();
-  canceler_ = std::thread::id();
+  news_.push_back({News::kCancel});
+  pass_on(lock);
 }
 
 std::shared_ptr<LedStream> LedStreams::open(const mortise_stream_events* events, void* context,

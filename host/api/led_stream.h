@@ -4,16 +4,20 @@
 // A LedStream stands between the transport and the stream: it passes on everything, and can cancel
 // the stream as a client would, with a reason of its own. LedStreams knows all of them.
 //
-// Threads: the transport's calls come one at a time, events from any thread; cancel_all() is called
-// by one thread, and no stream's end returns to whoever ended it while cancel_all() is inside that
-// stream. Ownership: a LedStream lives until its end and all calls have returned.
+// Threads: the transport's calls come one at a time, events, begin() and cancel_all() on any
+// thread. Whoever comes while another one is inside the stream leaves its news to that one and
+// goes on: a transport holds the end of a stream back while it is in here, so that it must not wait
+// for somebody who ends the stream. No end returns to whoever ended the stream while another one is
+// inside. Ownership: a LedStream lives until its end and all calls have returned.
 #pragma once
 
-#include <atomic>
+#include <condition_variable>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "host/rpc/stream.h"
 
@@ -32,13 +36,22 @@ class LedStream : public rpc::ServerStream, public std::enable_shared_from_this<
   void begin(rpc::ServerStream* inner);
 
   void on_message(rpc::Payload message) override;
-  void on_half_close() override;
-  void on_grant(uint64_t bytes) override;
-  void on_cancel() override;
+  void on_half_close() override { bring({News::kHalfClose}); }
+  void on_grant(uint64_t bytes) override { bring({News::kGrant, bytes}); }
+  void on_cancel() override { bring({News::kCancel}); }
 
  private:
   friend class LedStreams;
+  struct News {
+    enum Kind { kMessage, kHalfClose, kGrant, kCancel } kind;
+    uint64_t bytes = 0;
+    rpc::Payload message = {};
+  };
   static LedStream* of(void* context) { return static_cast<LedStream*>(context); }
+  void bring(News news);
+  // With the lock. Passes on what there is, unless somebody is at it or the stream is not opened.
+  void pass_on(std::unique_lock<std::mutex>& lock);
+  void pass(News news);
   void end(mortise_rpc_code code, mortise_bytes message);
   void cancel_for_lost_leader();
 
@@ -46,15 +59,14 @@ class LedStream : public rpc::ServerStream, public std::enable_shared_from_this<
   const mortise_stream_events events_;
   void* const context_;
   const bool needs_leader_;
-  std::mutex calls_;  // One call at a time into the stream.
+  std::mutex mutex_;  // Guards what follows. Nothing is called with it.
+  std::condition_variable left_;
+  std::deque<News> news_;  // For the stream.
   rpc::ServerStream* inner_ = nullptr;
-  uint64_t granted_ = 0;  // Before it was opened, as what follows.
-  bool half_closed_ = false;
-  bool canceled_ = false;
-  std::mutex canceling_;  // Held while the stream is told that the leader is lost.
-  std::atomic<std::thread::id> canceler_{};
-  std::atomic<bool> lost_leader_{false};
-  std::atomic<bool> ended_{false};
+  bool is_inside_ = false;  // Somebody is in the stream:
+  std::thread::id insider_;
+  bool lost_leader_ = false;
+  bool ended_ = false;
 };
 
 class LedStreams {

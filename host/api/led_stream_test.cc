@@ -1,6 +1,10 @@
 // Streams that want a leader, between a transport and a stream that the test plays.
 #include "host/api/led_stream.h"
 
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <future>
 #include <string>
 
 #include "gtest/gtest.h"
@@ -110,6 +114,86 @@ TEST(LateStreamTest, EndsWhenItsClientIsGoneBefore) {
   Stream stream(led->client());
   led->begin(&stream);
   EXPECT_EQ(client.ended, "context canceled");
+}
+
+// A stream whose end and grants take their time.
+class SlowStream : public rpc::ServerStream {
+ public:
+  explicit SlowStream(const rpc::ClientStream& client) : client_(client) {}
+  void on_message(rpc::Payload) override {}
+  void on_half_close() override {}
+  void on_grant(uint64_t) override {
+    if (in_grant) in_grant();
+  }
+  void on_cancel() override {
+    if (in_cancel) in_cancel();
+    client_.end(rpc_errors::kContextCanceled);
+  }
+  std::function<void()> in_grant, in_cancel;
+
+ private:
+  rpc::ClientStream client_;
+};
+
+// A client as a transport has it: an end waits until the transport's own call has returned.
+struct GatedClient {
+  static mortise_stream_events events() {
+    mortise_stream_events out{};
+    out.struct_size = sizeof out;
+    out.on_end = [](void* client, mortise_rpc_code, mortise_bytes) {
+      auto* c = static_cast<GatedClient*>(client);
+      std::lock_guard lock(c->gate);
+      c->ended.set_value();
+    };
+    return out;
+  }
+  std::mutex gate;
+  std::promise<void> ended;
+};
+
+TEST(EndingStreamTest, IsNotWaitedForByItsClient) {
+  const mortise_stream_events on_client = GatedClient::events();
+  GatedClient client;
+  LedStreams all;
+  auto led = all.open(&on_client, &client);
+  SlowStream stream(led->client());
+  std::promise<void> canceling, calling;
+  stream.in_cancel = [&] {
+    canceling.set_value();
+    calling.get_future().wait();
+  };
+  led->begin(&stream);
+  std::thread losing([&] { all.cancel_all(); });
+  canceling.get_future().wait();
+  {
+    std::lock_guard inside(client.gate);
+    calling.set_value();
+    led->on_grant(1);
+  }
+  client.ended.get_future().wait();
+  losing.join();
+}
+
+TEST(EndingStreamTest, IsNotGoneWhileItIsBegun) {
+  const mortise_stream_events on_client = GatedClient::events();
+  GatedClient client;
+  LedStreams all;
+  auto led = all.open(&on_client, &client, /*needs_leader=*/false);
+  led->on_grant(1);
+  SlowStream stream(led->client());
+  std::promise<void> granting;
+  std::atomic<bool> granted = false;
+  stream.in_grant = [&] {
+    granting.set_value();
+    client.ended.get_future().wait();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    granted = true;
+  };
+  std::thread beginning([&] { led->begin(&stream); });
+  granting.get_future().wait();
+  led->client().end(rpc_errors::kStopped);
+  EXPECT_TRUE(granted) << "the stream may be deleted now";
+  beginning.join();
 }
 
 }  // namespace
