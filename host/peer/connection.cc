@@ -10,6 +10,7 @@ namespace mortise::peer {
 IoLoop::IoLoop(std::string thread_name, tls::Dialer dialer)
     : thread_name_(std::move(thread_name)), dialer_(std::move(dialer)) {
   io_.emplace(1);
+  door_->io = &*io_;
   sweep_timer_.emplace(*io_);
 }
 
@@ -26,9 +27,8 @@ void IoLoop::start() {
 
 void IoLoop::stop() {
   {
-    std::lock_guard lock(mutex_);
-    if (stopped_) return;
-    stopped_ = true;
+    std::lock_guard lock(door_->mutex);
+    if (std::exchange(door_->io, nullptr) == nullptr) return;
   }
   io_->stop();
   if (thread_.joinable()) thread_.join();
@@ -37,9 +37,13 @@ void IoLoop::stop() {
   io_.reset();
 }
 
-void IoLoop::post(std::function<void()> task) {
-  std::lock_guard lock(mutex_);
-  if (!stopped_) asio::post(*io_, std::move(task));
+void IoLoop::Door::post(std::function<void()> task) {
+  std::lock_guard lock(mutex);
+  if (io != nullptr) asio::post(*io, std::move(task));
+}
+
+std::function<void(std::function<void()>)> IoLoop::poster() const {
+  return [door = door_](std::function<void()> task) { door->post(std::move(task)); };
 }
 
 void IoLoop::abort_connections() {

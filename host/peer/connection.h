@@ -41,7 +41,9 @@ class IoLoop {
   // those that are left.
   void stop();
   // Any thread. Does nothing after stop().
-  void post(std::function<void()> task);
+  void post(std::function<void()> task) { door_->post(std::move(task)); }
+  // The same, for those who may outlive the loop.
+  std::function<void(std::function<void()>)> poster() const;
 
   asio::io_context& io() { return *io_; }
   const tls::Dialer& dialer() const { return dialer_; }
@@ -51,13 +53,17 @@ class IoLoop {
   void watch(const std::shared_ptr<Connection>& connection);
 
  private:
+  struct Door {
+    void post(std::function<void()> task);
+    std::mutex mutex;
+    asio::io_context* io = nullptr;  // Guarded by mutex; null after stop().
+  };
   void sweep();
 
   static constexpr std::chrono::milliseconds kSweepInterval{100};
   const std::string thread_name_;
   const tls::Dialer dialer_;
-  std::mutex mutex_;
-  bool stopped_ = false;  // Guarded by mutex_.
+  const std::shared_ptr<Door> door_ = std::make_shared<Door>();
   std::optional<asio::io_context> io_;
   std::optional<asio::steady_timer> sweep_timer_;
   std::vector<std::weak_ptr<Connection>> connections_;

@@ -83,15 +83,18 @@ class Dialing : public std::enable_shared_from_this<Dialing> {
     ErrorCode error;
     const int fd = connection_->socket().release(error);
     if (error) return fail("dial", error);
+    // A handshake may outlive the loop, which this object must not: the timer's handler keeps it.
     loop_->dialer().relay->connect(
         fd, loop_->dialer().context, server_name(url_),
-        [self = shared_from_this(), loop = loop_](const tls::Outcome& outcome) {
+        [weak = weak_from_this(), post = loop_->poster()](const tls::Outcome& outcome) {
           // Closed if the task is dropped, since the loop stops.
           std::shared_ptr<int> plain(new int(outcome.fd), [](int* left) {
             if (*left >= 0) ::close(*left);
             delete left;
           });
-          loop->post([self, plain, why = outcome.error] {
+          post([weak, plain, why = outcome.error] {
+            auto self = weak.lock();
+            if (!self) return;
             if (*plain < 0) {
               return self->finish(Status(StatusCode::kIo, "dial " + self->target() + ": " + why));
             }
