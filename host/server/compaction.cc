@@ -15,6 +15,7 @@ void CompactionRunner::start(int64_t finished, int64_t compacted) {
 }
 
 void CompactionRunner::restart(int64_t finished, int64_t compacted) {
+  std::vector<Done> reached;
   {
     std::lock_guard lock(mutex_);
     ++starts_;
@@ -22,12 +23,13 @@ void CompactionRunner::restart(int64_t finished, int64_t compacted) {
     hashes_.clear();
     if (compacted > finished) wanted_.push_back({compacted, false, true});
     wake_.notify_all();
+    reached = take_reached(finished);
   }
-  report(finished);
+  for (auto& done : reached) done(true);
 }
 
 void CompactionRunner::stop() {
-  std::multimap<int64_t, std::function<void(bool)>> waiting;
+  std::multimap<int64_t, Done> waiting;
   {
     std::lock_guard lock(mutex_);
     stopping_ = true;
@@ -48,15 +50,17 @@ void CompactionRunner::schedule(int64_t revision) {
   wake_.notify_all();
 }
 
-void CompactionRunner::when_finished(int64_t revision, std::function<void(bool)> done) {
+void CompactionRunner::when_finished(int64_t revision, Done done) {
+  bool is_finished = false;
   {
     std::lock_guard lock(mutex_);
-    if (finished_ < revision && !stopping_) {
+    is_finished = finished_ >= revision;
+    if (!is_finished && !stopping_) {
       waiting_.emplace(revision, std::move(done));
       return;
     }
   }
-  done(finished_ >= revision);
+  done(is_finished);
 }
 
 void CompactionRunner::run() {
@@ -72,16 +76,18 @@ void CompactionRunner::run() {
       wanted_.pop_front();
     }
     Status status = compact(wanted);
+    std::vector<Done> reached;
     {
       // What was found half in one store and half in another says nothing.
       std::lock_guard lock(mutex_);
       if (is_over(wanted.start)) continue;
+      if (status.ok()) reached = take_reached(wanted.revision);
     }
     if (!status.ok()) {
       options_.on_failed(status);
       return;
     }
-    report(wanted.revision);
+    for (auto& done : reached) done(true);
   }
 }
 
@@ -133,16 +139,13 @@ Status CompactionRunner::compact(Wanted wanted) {
   return Status();
 }
 
-void CompactionRunner::report(int64_t finished) {
-  std::vector<std::function<void(bool)>> ready;
-  {
-    std::lock_guard lock(mutex_);
-    finished_ = finished;
-    auto end = waiting_.upper_bound(finished);
-    for (auto it = waiting_.begin(); it != end; ++it) ready.push_back(std::move(it->second));
-    waiting_.erase(waiting_.begin(), end);
-  }
-  for (auto& done : ready) done(true);
+std::vector<CompactionRunner::Done> CompactionRunner::take_reached(int64_t finished) {
+  std::vector<Done> reached;
+  finished_ = finished;
+  auto end = waiting_.upper_bound(finished);
+  for (auto it = waiting_.begin(); it != end; ++it) reached.push_back(std::move(it->second));
+  waiting_.erase(waiting_.begin(), end);
+  return reached;
 }
 
 }  // namespace mortise::server

@@ -46,7 +46,8 @@ class CompactionRunner {
   // wait already, those in between are left out: they have no hash then.
   void schedule(int64_t revision);
   // Calls `done` once the rows of the compaction at `revision` are gone, or with false at a stop.
-  void when_finished(int64_t revision, std::function<void(bool)> done);
+  using Done = std::function<void(bool)>;
+  void when_finished(int64_t revision, Done done);
   const mvcc::PastHashes& hashes() const { return hashes_; }
 
  private:
@@ -61,7 +62,8 @@ class CompactionRunner {
 
   void run();
   Status compact(Wanted wanted);
-  void report(int64_t finished);
+  // With the lock: compactions are finished up to there. Those who waited for that, to be told.
+  std::vector<Done> take_reached(int64_t finished);
   bool is_over(uint64_t start) const { return stopping_ || starts_ != start; }
 
   store::Store* store_;
@@ -72,7 +74,7 @@ class CompactionRunner {
   int64_t finished_ = mvcc::kNeverCompacted;
   uint64_t starts_ = 0;
   std::deque<Wanted> wanted_;  // Ascending.
-  std::multimap<int64_t, std::function<void(bool)>> waiting_;
+  std::multimap<int64_t, Done> waiting_;
   bool stopping_ = false;
   mvcc::PastHashes hashes_;
   std::thread thread_;
