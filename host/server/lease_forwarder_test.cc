@@ -58,6 +58,7 @@ class LeaseForwarderTest : public ::testing::Test {
   std::atomic<int> calls_{0};
   std::function<void(const peer::HttpCall&, peer::HttpClient::Done)> answer_;
   std::unique_ptr<LeaseForwarder> forwarder_;
+  std::vector<std::jthread> elections_;
 };
 
 TEST_F(LeaseForwarderTest, AsksTheLeaderAtEachOfItsUrls) {
@@ -85,7 +86,7 @@ TEST_F(LeaseForwarderTest, AsksAgainUntilSomebodyAnswers) {
   answer_ = [&](const peer::HttpCall& call, const peer::HttpClient::Done& done) {
     if (calls_ == 3) leader_ = 0;
     if (calls_ < 4) {
-      std::thread([this] { leader_ = 3; }).detach();
+      elections_.emplace_back([this] { leader_ = 3; });
       return done(peer::text_response(400, "not a primary lessor"));
     }
     EXPECT_TRUE(call.url.starts_with("http://m3"));
