@@ -30,6 +30,8 @@ void Poller::start() {
 }
 
 void Poller::stop() {
+  // A wait whose time has come is not cancelled any more.
+  stopped_ = true;
   Error ignored;
   impl_->descriptor.cancel(ignored);
 }
@@ -37,7 +39,7 @@ void Poller::stop() {
 void Poller::wait() {
   impl_->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
                                [this](const Error& error) {
-                                 if (error) return;
+                                 if (error || stopped_) return;
                                  tell_all();
                                  wait();
                                });

@@ -48,6 +48,7 @@ class Poller {
   epoll_event events_[kEventsAtOnce];
   int told_ = 0;  // Of events_, while they are being told.
   int count_ = 0;
+  bool stopped_ = false;
 };
 
 }  // namespace mortise::transport_common
