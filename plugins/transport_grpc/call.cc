@@ -1,94 +1,80 @@
 #include "plugins/transport_grpc/call.h"
 
-#include <grpc/support/log.h>
-
-#include <string>
+#include "mortise/sdk/bytes.h"
+#include "plugins/transport_grpc/connection.h"
+#include "plugins/transport_grpc/worker.h"
 
 namespace mortise::transport_grpc {
 
-CallBase::~CallBase() {
-  grpc_metadata_array_destroy(&metadata_);
-  if (call_ != nullptr) grpc_call_unref(call_);
-  if (started_) context_.live.drop();
+Call::Call(Connection& connection, int32_t id, const mortise_method& method,
+           const RequestHead& head)
+    : SessionStream(id),
+      connection_(connection),
+      method_(method),
+      content_type_(head.content_type()) {
+  connection_.context().calls.add();
+  connection_.add_call(*this);
 }
 
-bool LateCalls::take(CallBase* call) {
-  if (!begun_.load(std::memory_order_acquire)) return false;
-  {
-    std::lock_guard lock(mutex_);
-    if (!released_) {
-      calls_.push_back(call);
-      return true;
-    }
+Call::~Call() {
+  end_deadline();
+  transport_common::LiveCount& calls = connection_.context().calls;
+  connection_.remove_call(*this);
+  calls.drop();
+}
+
+mortise_caller Call::make_caller(const RequestHead& head) const {
+  mortise_caller caller{};
+  caller.struct_size = sizeof(caller);
+  caller.flags = head.caller_flags();
+  caller.remote = sdk::bytes(connection_.remote());
+  caller.token = sdk::bytes(head.token());
+  caller.tls_common_name = sdk::bytes(connection_.common_name());
+  caller.client_api_version = sdk::bytes(head.client_api_version());
+  caller.timeout_ns = head.timeout_ns();
+  return caller;
+}
+
+void Call::on_closed() {
+  attached_ = false;
+  end_deadline();
+  on_detached();
+  outgoing().clear();
+  if (with_host_) {
+    leave_host();
+  } else {
+    delete this;
   }
-  call->unref();
-  return true;
 }
 
-void LateCalls::release() {
-  std::vector<CallBase*> calls;
-  {
-    std::lock_guard lock(mutex_);
-    released_ = true;
-    calls.swap(calls_);
+void Call::leave_host() {
+  if (!with_host_ || left_) return;
+  left_ = true;
+  connection_.call_left();
+  cancel_host();
+}
+
+bool Call::host_ended() {
+  with_host_ = false;
+  if (left_) {
+    left_ = false;
+    connection_.left_call_ended();
   }
-  for (CallBase* call : calls) call->unref();
+  if (attached_) return true;
+  delete this;
+  return false;
 }
 
-void CallBase::start(const grpc_op* ops, size_t count, Completion* tag) {
-  ref();
-  tag->hand_over();
-  // The only errors are batches that break the library's rules.
-  const grpc_call_error error = grpc_call_start_batch(call_, ops, count, tag, nullptr);
-  GPR_ASSERT(error == GRPC_CALL_OK);
+void Call::start_deadline(uint64_t timeout_ns) {
+  if (timeout_ns == 0) return;
+  connection_.worker().deadlines.add(*this,
+                                     std::chrono::nanoseconds(static_cast<int64_t>(timeout_ns)));
 }
 
-grpc_status_code to_grpc(mortise_rpc_code code) {
-  if (code < GRPC_STATUS_OK || code > GRPC_STATUS_UNAUTHENTICATED) return GRPC_STATUS_UNKNOWN;
-  return static_cast<grpc_status_code>(code);
-}
+void Call::end_deadline() { connection_.worker().deadlines.remove(*this); }
 
-grpc_slice to_slice(std::string_view text) {
-  return grpc_slice_from_copied_buffer(text.data(), text.size());
-}
-
-Refusal refusal_of(mortise_status status) {
-  if (status == MORTISE_E_STOPPED) return {kUnavailable, "etcdserver: server stopped"};
-  return {kInternal, "the server could not take the call"};
-}
-
-std::string too_large_message(size_t size, uint64_t max) {
-  return "grpc: received message larger than max (" + std::to_string(size) + " vs. " +
-         std::to_string(max) + ")";
-}
-
-grpc_op initial_metadata_op() {
-  grpc_op op{};
-  op.op = GRPC_OP_SEND_INITIAL_METADATA;
-  return op;
-}
-
-grpc_op status_op(mortise_rpc_code code, grpc_slice* details) {
-  grpc_op op{};
-  op.op = GRPC_OP_SEND_STATUS_FROM_SERVER;
-  op.data.send_status_from_server.status = to_grpc(code);
-  op.data.send_status_from_server.status_details =
-      GRPC_SLICE_LENGTH(*details) == 0 ? nullptr : details;
-  return op;
-}
-
-grpc_op message_op(grpc_byte_buffer* message) {
-  grpc_op op{};
-  op.op = GRPC_OP_SEND_MESSAGE;
-  op.data.send_message.send_message = message;
-  return op;
-}
-
-grpc_op close_op(int* cancelled) {
-  grpc_op op{};
-  op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
-  op.data.recv_close_on_server.cancelled = cancelled;
-  return op;
+void Call::refuse(const Status& status) {
+  connection_.submitted(connection_.session().refuse(id(), "200", content_type_, status));
 }
 
 }  // namespace mortise::transport_grpc

@@ -11,8 +11,11 @@ constexpr std::chrono::seconds kLongTime{60};
 const char* const kNoHttpPaths[] = {nullptr};
 
 FakeCaller copy_of(const mortise_caller* caller) {
-  return {caller->flags, std::string(sdk::view(caller->remote)),
-          std::string(sdk::view(caller->token)), std::string(sdk::view(caller->client_api_version)),
+  return {caller->flags,
+          std::string(sdk::view(caller->remote)),
+          std::string(sdk::view(caller->token)),
+          std::string(sdk::view(caller->tls_common_name)),
+          std::string(sdk::view(caller->client_api_version)),
           caller->timeout_ns};
 }
 

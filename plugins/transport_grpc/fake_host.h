@@ -29,6 +29,7 @@ struct FakeCaller {
   uint32_t flags = 0;
   std::string remote;
   std::string token;
+  std::string tls_common_name;
   std::string client_api_version;
   uint64_t timeout_ns = 0;
 };

@@ -13,8 +13,6 @@ constexpr uint32_t kThreadsDefaultMax = 4;
 constexpr uint64_t kStreamWindowBytes = 1 << 20;
 constexpr uint64_t kStreamWindowBytesMin = 4 << 10;
 constexpr uint64_t kStreamWindowBytesMax = 1 << 30;
-constexpr uint32_t kRequestSlots = 16;
-constexpr uint32_t kRequestSlotsMax = 4096;
 
 }  // namespace
 
@@ -27,8 +25,6 @@ sdk::Status parse_options(std::string_view config_json, Options& out) {
   out.threads = static_cast<uint32_t>(config.get_u64("threads", threads, 1, kThreadsMax));
   out.stream_window_bytes = config.get_size("stream_window", kStreamWindowBytes,
                                             kStreamWindowBytesMin, kStreamWindowBytesMax);
-  out.request_slots =
-      static_cast<uint32_t>(config.get_u64("request_slots", kRequestSlots, 1, kRequestSlotsMax));
   return config.finish();
 }
 

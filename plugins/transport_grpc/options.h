@@ -9,14 +9,11 @@
 namespace mortise::transport_grpc {
 
 struct Options {
-  uint32_t threads = 0;  // Completion queues, each with one thread.
-  uint64_t stream_window_bytes =
-      0;                       // What the host may have in flight towards one stream's client.
-  uint32_t request_slots = 0;  // Calls of one unary method that a queue can take at once.
+  uint32_t threads = 0;              // Loops, each with one thread.
+  uint64_t stream_window_bytes = 0;  // What the host may have in flight towards a stream's client.
 };
 
-// Reads "threads", "stream_window" and "request_slots"; an unknown or bad option is named in the
-// status.
+// Reads "threads" and "stream_window"; an unknown or bad option is named in the status.
 sdk::Status parse_options(std::string_view config_json, Options& out);
 
 }  // namespace mortise::transport_grpc

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <limits>
-#include <string>
+#include <utility>
 
-#include "plugins/transport_grpc/caller.h"
-#include "plugins/transport_grpc/payload.h"
+#include "plugins/transport_grpc/connection.h"
+#include "plugins/transport_grpc/worker.h"
 
 namespace mortise::transport_grpc {
 
@@ -13,249 +13,212 @@ const mortise_stream_events StreamCall::kEvents = {sizeof(mortise_stream_events)
                                                    &StreamCall::on_message, &StreamCall::on_credit,
                                                    &StreamCall::on_end};
 
-StreamCall::StreamCall(ServerContext& context, Worker& worker, const Methods::Method& method)
-    : CallBase(context, worker), method_(method), details_(grpc_empty_slice()) {}
-
-StreamCall::~StreamCall() {
-  grpc_slice_unref(details_);
-  if (incoming_ != nullptr) grpc_byte_buffer_destroy(incoming_);
-  if (outgoing_ != nullptr) grpc_byte_buffer_destroy(outgoing_);
+StreamCall::StreamCall(Connection& connection, int32_t id, const mortise_method& method,
+                       const RequestHead& head)
+    : Call(connection, id, method, head),
+      reader_(connection.context().rpc->request_bytes_max, connection.context().unfinished) {
+  start_deadline(head.timeout_ns());
 }
 
-void StreamCall::request(ServerContext& context, Worker& worker, const Methods::Method& method) {
-  auto* call = new StreamCall(context, worker, method);
-  call->request_op_.hand_over();
-  if (grpc_server_request_registered_call(context.server, method.registered->server_tag(),
-                                          &call->call_, &call->deadline_, &call->metadata_, nullptr,
-                                          worker.queue, worker.queue,
-                                          &call->request_op_) != GRPC_CALL_OK) {
-    call->unref();
-  }
-}
+StreamCall::~StreamCall() { drop_kept(); }
 
-void StreamCall::on_request(bool ok) {
-  if (!ok) return unref();
-  if (context_.late.take(this)) return;
-  begin();
-  request(context_, worker_, method_);
-  const grpc_op op = close_op(&cancelled_);
-  start(&op, 1, &close_op_);
-  open();
-  unref();
-}
-
-void StreamCall::open() {
-  mortise_status status;
-  {
-    const Caller caller(call_, metadata_, deadline_);
-    ref();  // The host's, until on_end() has returned.
-    status = context_.rpc->stream_open(context_.host.raw(), method_.host->id, caller.get(),
-                                       &kEvents, this, &host_stream_);
-  }
+void StreamCall::open(const RequestHead& head) {
+  const Context& context = connection_.context();
+  const mortise_caller caller = make_caller(head);
+  with_host_ = true;
+  const mortise_status status = context.rpc->stream_open(context.host.raw(), method_.id, &caller,
+                                                         &kEvents, this, &host_stream_);
   if (status == MORTISE_OK) {
     gate_.run(
-        [this] { context_.rpc->stream_grant(host_stream_, context_.options.stream_window_bytes); });
+        [&] { context.rpc->stream_grant(host_stream_, context.options.stream_window_bytes); });
     return;
   }
+  with_host_ = false;
+  input_done_ = true;
   gate_.close();
-  const Refusal refusal = refusal_of(status);
-  {
-    std::lock_guard lock(mutex_);
-    ended_ = true;
-    has_status_ = true;
-    code_ = refusal.code;
-    details_ = to_slice(refusal.message);
-  }
-  advance();
-  unref();
+  finish(refusal_of(status));
 }
 
-void StreamCall::on_credit(void* context, uint64_t bytes) {
-  auto* self = static_cast<StreamCall*>(context);
-  {
-    std::lock_guard lock(self->mutex_);
-    constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
-    const int64_t room = self->credit_bytes_ > 0 ? kMax - self->credit_bytes_ : kMax;
-    self->credit_bytes_ += static_cast<int64_t>(std::min(bytes, static_cast<uint64_t>(room)));
-  }
-  self->read_if_wanted();
+void StreamCall::on_data(std::string_view bytes) {
+  if (input_done_ || bytes.empty()) return;
+  if (kept_.empty()) feed(bytes);
+  if (!input_done_ && !bytes.empty()) keep(bytes);
 }
 
-void StreamCall::read_if_wanted() {
-  {
-    std::lock_guard lock(mutex_);
-    if (reading_ || input_ended_ || ended_ || gone_ || credit_bytes_ <= 0) return;
-    reading_ = true;
-  }
-  grpc_op op{};
-  op.op = GRPC_OP_RECV_MESSAGE;
-  op.data.recv_message.recv_message = &incoming_;
-  start(&op, 1, &read_op_);
+void StreamCall::on_frame_end(bool input_ended) {
+  if (!input_ended) return;
+  input_ended_ = true;
+  if (kept_.empty()) end_of_input();
 }
 
-void StreamCall::on_read(bool ok) {
-  grpc_byte_buffer* message = std::exchange(incoming_, nullptr);
-  if (!ok || message == nullptr) {
-    if (message != nullptr) grpc_byte_buffer_destroy(message);
-    end_of_input();
+void StreamCall::feed(std::string_view& bytes) {
+  const size_t before = bytes.size();
+  while (!bytes.empty() && credit_bytes_ > 0 && !input_done_) {
+    const MessageReader::Result result = reader_.read(bytes);
+    if (result == MessageReader::Result::kMessage) {
+      hand_on();
+    } else if (result != MessageReader::Result::kMore) {
+      fail(reader_.refusal(result));
+    }
+  }
+  if (attached_ && !input_done_) connection_.session().consume(id(), before - bytes.size());
+}
+
+void StreamCall::hand_on() {
+  const bool only_one = method_.kind == MORTISE_SERVER_STREAM;
+  if (only_one) input_done_ = true;
+  sdk::Buffer message(reader_.take());
+  credit_bytes_ -= static_cast<int64_t>(message.size());
+  const mortise_host_rpc_v1& rpc = *connection_.context().rpc;
+  gate_.run([&] { rpc.stream_send(host_stream_, message.release()); });
+  if (only_one) gate_.run([&] { rpc.stream_half_close(host_stream_); });
+}
+
+void StreamCall::keep(std::string_view bytes) {
+  if (!connection_.context().unfinished.take(bytes.size())) {
+    return fail(reader_.refusal(MessageReader::Result::kNoRoom));
+  }
+  kept_.append(bytes);
+}
+
+void StreamCall::drop_kept() {
+  if (kept_.empty()) return;
+  connection_.context().unfinished.give_back(kept_.size());
+  std::string().swap(kept_);
+}
+
+void StreamCall::feed_kept() {
+  if (kept_.empty() || input_done_) return;
+  std::string_view bytes = kept_;
+  feed(bytes);
+  const size_t taken = kept_.size() - bytes.size();
+  if (input_done_ || bytes.empty()) {
+    drop_kept();
   } else {
-    take_message(message);
+    connection_.context().unfinished.give_back(taken);
+    kept_.erase(0, taken);
   }
-  unref();
-}
-
-void StreamCall::take_message(grpc_byte_buffer* message) {
-  const size_t size = grpc_byte_buffer_length(message);
-  const uint64_t max = context_.rpc->request_bytes_max;
-  if (size > max) {
-    grpc_byte_buffer_destroy(message);
-    return fail(kResourceExhausted, too_large_message(size, max));
-  }
-  const bool only_one = method_.host->kind == MORTISE_SERVER_STREAM;
-  {
-    std::lock_guard lock(mutex_);
-    credit_bytes_ -= static_cast<int64_t>(size);
-    if (only_one) input_ended_ = true;
-  }
-  sdk::Buffer buffer(to_buffer(message));
-  gate_.run([&] { context_.rpc->stream_send(host_stream_, buffer.release()); });
-  if (only_one) gate_.run([this] { context_.rpc->stream_half_close(host_stream_); });
-  {
-    std::lock_guard lock(mutex_);
-    reading_ = false;
-  }
-  read_if_wanted();
+  if (input_ended_ && kept_.empty()) end_of_input();
 }
 
 void StreamCall::end_of_input() {
-  {
-    std::lock_guard lock(mutex_);
-    reading_ = false;
-    input_ended_ = true;
-    // A read also ends like this when the call is over; on_close() then says what happened.
-    if (gone_ || ended_) return;
+  if (input_done_) return;
+  if (reader_.inside()) return fail({kInternal, "the last message is incomplete"});
+  if (method_.kind == MORTISE_SERVER_STREAM) {
+    return fail({kInternal, "the call ended without a request message"});
   }
-  if (method_.host->kind == MORTISE_SERVER_STREAM) {
-    return fail(kInternal, "the call ended without a request message");
-  }
-  gate_.run([this] { context_.rpc->stream_half_close(host_stream_); });
+  input_done_ = true;
+  gate_.run([this] { connection_.context().rpc->stream_half_close(host_stream_); });
 }
 
-void StreamCall::fail(mortise_rpc_code code, std::string_view message) {
+void StreamCall::fail(Status status) {
+  input_done_ = true;
+  finish(std::move(status));
+  leave_host();
+}
+
+void StreamCall::finish(Status status) {
+  end_deadline();
+  if (!attached_ || outgoing().ended()) return;
+  outgoing().end(std::move(status));
+  advance();
+}
+
+// Something was added to what is to be sent.
+void StreamCall::advance() {
+  Session& session = connection_.session();
+  if (responded_) return connection_.submitted(session.resume(*this));
+  if (outgoing().bytes() == 0) return refuse(outgoing().status());
+  responded_ = true;
+  connection_.submitted(session.respond(*this, content_type_));
+}
+
+void StreamCall::on_written(size_t) {
+  owed_bytes_ += outgoing().take_finished();
+  const uint64_t window = connection_.context().options.stream_window_bytes;
+  // A burst is granted again in a few large pieces.
+  if (owed_bytes_ == 0 || (outgoing().bytes() > 0 && owed_bytes_ < window / 4)) return;
+  const uint64_t grant = std::exchange(owed_bytes_, 0);
+  gate_.run([&] { connection_.context().rpc->stream_grant(host_stream_, grant); });
+}
+
+void StreamCall::on_detached() {
+  input_done_ = true;
+  drop_kept();
+}
+
+void StreamCall::cancel_host() {
+  gate_.run([this] { connection_.context().rpc->stream_cancel(host_stream_); });
+}
+
+void StreamCall::on_deadline() {
+  if (outgoing().ended()) return;
+  if (outgoing().bytes() == 0) return fail(deadline_exceeded());
+  // A client that does not read would not see a status either.
+  input_done_ = true;
+  connection_.submitted(connection_.session().reset(id(), ErrorCode::kCancel));
+}
+
+template <class Change>
+void StreamCall::add_event(Change&& change) {
   {
     std::lock_guard lock(mutex_);
-    reading_ = false;
-    input_ended_ = true;
-    if (ended_ || has_status_) return;
-    has_status_ = true;
-    code_ = code;
-    details_ = to_slice(message);
+    change(events_);
+    if (std::exchange(scheduled_, true)) return;
   }
-  gate_.run([this] { context_.rpc->stream_cancel(host_stream_); });
+  transport_common::HeldCompletions::put_or_deliver(connection_.worker().loop, this);
 }
 
 void StreamCall::on_message(void* context, mortise_buffer message) {
-  auto* self = static_cast<StreamCall*>(context);
-  sdk::Buffer owned(message);
-  {
-    std::lock_guard lock(self->mutex_);
-    if (self->gone_) return;
-    self->queue_out_.push_back(std::move(owned));
-  }
-  self->advance();
+  static_cast<StreamCall*>(context)->add_event(
+      [&](Events& events) { events.messages.emplace_back(message); });
+}
+
+void StreamCall::on_credit(void* context, uint64_t bytes) {
+  static_cast<StreamCall*>(context)->add_event([&](Events& events) {
+    constexpr uint64_t kMax = std::numeric_limits<int64_t>::max() / 2;
+    events.credit_bytes = std::min(kMax, events.credit_bytes + std::min(bytes, kMax));
+  });
 }
 
 void StreamCall::on_end(void* context, mortise_rpc_code code, mortise_bytes status_message) {
   auto* self = static_cast<StreamCall*>(context);
   self->gate_.close();
-  {
-    std::lock_guard lock(self->mutex_);
-    self->ended_ = true;
-    if (!self->has_status_) {
-      self->has_status_ = true;
-      self->code_ = code;
-      self->details_ = to_slice(sdk::view(status_message));
-    }
-  }
-  self->advance();
-  self->unref();
+  self->add_event([&](Events& events) {
+    events.ended = true;
+    events.status = {code, std::string(sdk::view(status_message))};
+  });
 }
 
-void StreamCall::advance() {
-  Next next = Next::kNothing;
-  sdk::Buffer message;
-  bool more_follow = false;
+void StreamCall::complete() {
+  Events events;
   {
     std::lock_guard lock(mutex_);
-    if (writing_ || gone_ || status_sent_) return;
-    if (!queue_out_.empty()) {
-      next = Next::kMessage;
-      message = std::move(queue_out_.front());
-      queue_out_.pop_front();
-      more_follow = !queue_out_.empty();
-      writing_ = true;
-      writing_bytes_ = message.size();
-    } else if (ended_) {
-      next = Next::kStatus;
-      status_sent_ = true;
-    }
+    events = std::exchange(events_, {});
+    scheduled_ = false;
   }
-  if (next == Next::kMessage) write(message.release(), more_follow);
-  if (next == Next::kStatus) write_status();
+  if (events.ended && !host_ended()) return;
+  if (!attached_) return;
+  const bool had_ended = outgoing().ended();
+  if (!had_ended) {
+    for (sdk::Buffer& message : events.messages) outgoing().add(std::move(message));
+  }
+  if (events.credit_bytes > 0 && !events.ended) add_credit(events.credit_bytes);
+  if (events.ended) {
+    input_done_ = true;
+    drop_kept();
+    finish(std::move(events.status));
+  } else if (!had_ended && !events.messages.empty()) {
+    advance();
+  }
 }
 
-void StreamCall::write(mortise_buffer message, bool more_follow) {
-  outgoing_ = to_message(message);
-  grpc_op ops[2];
-  size_t count = 0;
-  if (!std::exchange(headers_sent_, true)) ops[count++] = initial_metadata_op();
-  ops[count] = message_op(outgoing_);
-  // The library may then wait for the next message and send both at once.
-  if (more_follow) ops[count].flags = GRPC_WRITE_BUFFER_HINT;
-  ++count;
-  start(ops, count, &write_op_);
-}
-
-void StreamCall::write_status() {
-  grpc_op ops[2];
-  size_t count = 0;
-  if (!std::exchange(headers_sent_, true)) ops[count++] = initial_metadata_op();
-  ops[count++] = status_op(code_, &details_);
-  start(ops, count, &status_op_);
-}
-
-void StreamCall::on_written(bool) {
-  grpc_byte_buffer_destroy(std::exchange(outgoing_, nullptr));
-  uint64_t grant_bytes = 0;
-  {
-    std::lock_guard lock(mutex_);
-    writing_ = false;
-    owed_bytes_ += writing_bytes_;
-    // A burst is granted again in a few large pieces.
-    if (queue_out_.empty() || owed_bytes_ >= context_.options.stream_window_bytes / 4) {
-      grant_bytes = std::exchange(owed_bytes_, 0);
-    }
-  }
-  if (grant_bytes > 0) {
-    gate_.run([&] { context_.rpc->stream_grant(host_stream_, grant_bytes); });
-  }
-  advance();
-  unref();
-}
-
-void StreamCall::on_status_sent(bool) { unref(); }
-
-void StreamCall::on_close(bool) {
-  std::deque<sdk::Buffer> dropped;
-  if (cancelled_ != 0) {
-    {
-      std::lock_guard lock(mutex_);
-      gone_ = true;
-      dropped.swap(queue_out_);
-    }
-    gate_.run([this] { context_.rpc->stream_cancel(host_stream_); });
-  }
-  unref();
+void StreamCall::add_credit(uint64_t bytes) {
+  constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
+  const int64_t room = credit_bytes_ > 0 ? kMax - credit_bytes_ : kMax;
+  credit_bytes_ += static_cast<int64_t>(std::min(bytes, static_cast<uint64_t>(room)));
+  feed_kept();
+  connection_.submitted(true);  // The window has opened.
 }
 
 }  // namespace mortise::transport_grpc

@@ -1,86 +1,83 @@
 // One stream, server-side or bidirectional: messages both ways, each way as far as the other side's
 // credit goes, and one status at the end.
 //
-// Towards the host: all calls for a stream are made by the worker, so they are serial, and through
-// the gate, so none is made once on_end has begun. Towards the client: one write at a time, taken
-// from a queue that is bounded by the window granted to the host; the status follows the last
-// message.
+// Towards the host: all calls for a stream are made on the loop, so they are serial, and through
+// the gate, so none is made once on_end has begun. The host's events come on any thread and are
+// brought to the loop, those that come together as one. Towards the client: what HTTP/2's windows
+// allow, out of a queue that the window granted to the host bounds.
 #pragma once
 
-#include <deque>
 #include <mutex>
+#include <string>
+#include <vector>
 
 #include "mortise/sdk/bytes.h"
+#include "mortise/sdk/transport_parts.h"
 #include "plugins/transport_grpc/call.h"
+#include "plugins/transport_grpc/message_reader.h"
 
 namespace mortise::transport_grpc {
 
-class StreamCall final : public CallBase {
+class StreamCall final : public Call {
  public:
-  // Asks the library for the next call of `method`. Before the server's start or on the thread of
-  // `worker`.
-  static void request(ServerContext& context, Worker& worker, const Methods::Method& method);
+  StreamCall(Connection& connection, int32_t id, const mortise_method& method,
+             const RequestHead& head);
+  // Once, before anything else.
+  void open(const RequestHead& head);
+
+  void on_data(std::string_view bytes) override;
+  void on_frame_end(bool input_ended) override;
+  void on_written(size_t bytes) override;
+  void on_deadline() override;
 
  private:
-  enum class Next { kNothing, kMessage, kStatus };
+  struct Events {
+    std::vector<sdk::Buffer> messages;
+    uint64_t credit_bytes = 0;
+    bool ended = false;
+    Status status;
+  };
 
-  StreamCall(ServerContext& context, Worker& worker, const Methods::Method& method);
   ~StreamCall() override;
+  void on_detached() override;
+  void cancel_host() override;
+  void complete() override;
 
+  static const mortise_stream_events kEvents;
   static void MORTISE_ABI on_message(void* context, mortise_buffer message);
   static void MORTISE_ABI on_credit(void* context, uint64_t bytes);
   static void MORTISE_ABI on_end(void* context, mortise_rpc_code code,
                                  mortise_bytes status_message);
-  static const mortise_stream_events kEvents;
+  template <class Change>
+  void add_event(Change&& change);
 
-  void on_request(bool ok);
-  void on_close(bool ok);
-  void on_read(bool ok);
-  void on_written(bool ok);
-  void on_status_sent(bool ok);
-
-  void open();
-  void read_if_wanted();
-  void take_message(grpc_byte_buffer* message);
+  void add_credit(uint64_t bytes);
+  // Hands on what the host takes; what is left stays in `bytes`.
+  void feed(std::string_view& bytes);
+  void feed_kept();
+  void hand_on();
+  void keep(std::string_view bytes);
+  void drop_kept();
   void end_of_input();
   // Ends the stream with a status of this side's own: the host is told that the client is gone.
-  void fail(mortise_rpc_code code, std::string_view message);
-  // Starts what the client should get next, if nothing is being written.
+  void fail(Status status);
+  void finish(Status status);
   void advance();
-  void write(mortise_buffer message, bool more_follow);
-  void write_status();
 
-  const Methods::Method& method_;
-  mortise_stream* host_stream_ = nullptr;  // Used by the worker, inside of gate_.
+  MessageReader reader_;
+  // The credit is negative after a message that was larger than what was left of it.
+  int64_t credit_bytes_ = 0;
+  std::string kept_;          // What came without credit, at most the stream's window.
+  bool input_ended_ = false;  // The client has said all,
+  bool input_done_ = false;   // and this side has heard all that it wants to.
+  bool responded_ = false;
+  uint64_t owed_bytes_ = 0;  // Written, and not granted to the host again yet.
+  mortise_stream* host_stream_ = nullptr;
   sdk::HostGate gate_;
-  int cancelled_ = 0;
-  grpc_byte_buffer* incoming_ = nullptr;  // Of the read under way.
-  grpc_byte_buffer* outgoing_ = nullptr;  // Of the write under way.
-
-  bool headers_sent_ = false;  // Of whoever writes; advance() lets one do so at a time.
 
   std::mutex mutex_;
-  // Guarded by mutex_. The credit is negative after a message that was larger than what was left of
-  // it.
-  int64_t credit_bytes_ = 0;
-  bool reading_ = false;
-  bool input_ended_ = false;
-  std::deque<sdk::Buffer> queue_out_;
-  bool writing_ = false;
-  size_t writing_bytes_ = 0;
-  uint64_t owed_bytes_ = 0;  // Written, and not granted to the host again yet.
-  bool ended_ = false;       // The host's last event came, or the host never took the stream.
-  bool status_sent_ = false;
-  bool gone_ = false;        // The client can be reached no more.
-  bool has_status_ = false;  // code_ and details_ are final.
-  mortise_rpc_code code_ = 0;
-  grpc_slice details_;
-
-  Operation<StreamCall, &StreamCall::on_request> request_op_{this};
-  Operation<StreamCall, &StreamCall::on_close> close_op_{this};
-  Operation<StreamCall, &StreamCall::on_read> read_op_{this};
-  Operation<StreamCall, &StreamCall::on_written> write_op_{this};
-  Operation<StreamCall, &StreamCall::on_status_sent> status_op_{this};
+  Events events_;           // Guarded by mutex_.
+  bool scheduled_ = false;  // Guarded by mutex_.
 };
 
 }  // namespace mortise::transport_grpc

@@ -288,37 +288,13 @@ TEST_F(StreamCallTest, AClientThatVanishesCancelsTheStream) {
   EXPECT_EQ(client.finish().error_code(), grpc::StatusCode::UNAVAILABLE);
 }
 
-// A frame of HTTP/2.
-std::string frame(uint8_t type, uint8_t flags, uint32_t stream, std::string_view payload) {
-  const auto size = static_cast<uint32_t>(payload.size());
-  std::string out;
-  for (int shift : {16, 8, 0}) out.push_back(static_cast<char>(size >> shift));
-  out.push_back(static_cast<char>(type));
-  out.push_back(static_cast<char>(flags));
-  for (int shift : {24, 16, 8, 0}) out.push_back(static_cast<char>(stream >> shift));
-  return out.append(payload);
-}
-
 TEST_F(StreamCallTest, AClientThatReadsNothingDoesNotHoldUpADrain) {
   TestServer server(host_);
   RawClient client(server.port());
-  std::string headers;
-  for (const auto& [name, value] : std::initializer_list<std::pair<std::string, std::string>>{
-           {":method", "POST"},
-           {":scheme", "http"},
-           {":path", "/test.Stream/Manual"},
-           {":authority", "localhost"},
-           {"content-type", "application/grpc"},
-           {"te", "trailers"}}) {
-    headers += std::string(1, '\0') + static_cast<char>(name.size()) + name +
-               static_cast<char>(value.size()) + value;
-  }
-  constexpr uint8_t kHeaders = 1, kSettings = 4, kWindowUpdate = 8, kEndHeaders = 4;
   // The largest window for each stream and for the connection.
-  client.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" +
-              frame(kSettings, 0, 0, std::string("\0\4\x7f\xff\xff\xff", 6)) +
-              frame(kWindowUpdate, 0, 0, "\x7f\xf0\x01\x01") +
-              frame(kHeaders, kEndHeaders, 1, headers));
+  client.greet({{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff}});
+  client.send(make_window_update(0, 0x7ff00101) +
+              make_headers(1, call_fields("/test.Stream/Manual")));
   const StreamPtr stream = wait_opened();
   for (int i = 0; i < 64; ++i) stream->message(std::string(1 << 20, 'z'));
   server.drain(std::chrono::milliseconds(10));

@@ -75,7 +75,8 @@ const mortise_transport_v1& transport_table() {
   return *table;
 }
 
-TestServer::TestServer(FakeHost& host, std::string_view config_json) : host_(host) {
+TestServer::TestServer(FakeHost& host, std::string_view config_json, std::string common_name)
+    : host_(host), common_name_(std::move(common_name)) {
   mortise_error error{};
   error.struct_size = sizeof(error);
   const mortise_transport_v1& table = transport_table();
@@ -103,12 +104,18 @@ void TestServer::drain(std::chrono::nanoseconds timeout) {
 
 void TestServer::accept_all() {
   while (!stopping_) {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    sockaddr_in peer{};
+    socklen_t size = sizeof(peer);
+    const int fd =
+        accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) continue;
+    const std::string remote = "127.0.0.1:" + std::to_string(ntohs(peer.sin_port));
     mortise_connection connection{};
     connection.struct_size = sizeof(connection);
     connection.fd = fd;
     connection.serves = MORTISE_SERVES_RPC;
+    connection.remote = sdk::bytes(remote);
+    connection.tls_common_name = sdk::bytes(common_name_);
     transport_table().adopt(transport_, &connection, nullptr);
   }
 }
@@ -217,26 +224,6 @@ grpc::Status ClientStream::finish() {
   call_->Finish(&status, nullptr);
   wait();
   return status;
-}
-
-RawClient::RawClient(uint16_t port) : fd_(connect_to_loopback(port)) {}
-
-RawClient::~RawClient() { close(fd_); }
-
-void RawClient::send(std::string_view bytes) {
-  ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-}
-
-void RawClient::shutdown_writes() { shutdown(fd_, SHUT_WR); }
-
-std::string RawClient::read_to_end() {
-  std::string out;
-  char bytes[4096];
-  for (;;) {
-    const ssize_t got = recv(fd_, bytes, sizeof(bytes), 0);
-    if (got <= 0) return out;
-    out.append(bytes, static_cast<size_t>(got));
-  }
 }
 
 Relay::Relay(uint16_t server_port) : listener_(listen_on_loopback(port_)) {

@@ -13,6 +13,7 @@
 
 #include "mortise/abi/transport.h"
 #include "plugins/transport_grpc/fake_host.h"
+#include "plugins/transport_grpc/raw_client.h"
 
 namespace mortise::transport_grpc {
 
@@ -22,7 +23,8 @@ const mortise_transport_v1& transport_table();
 // Serves `host` on a loopback port: accepts and hands every connection over.
 class TestServer {
  public:
-  explicit TestServer(FakeHost& host, std::string_view config_json = "{}");
+  explicit TestServer(FakeHost& host, std::string_view config_json = "{}",
+                      std::string common_name = {});
   // Stops accepting, drains unless that has been done, destroys.
   ~TestServer();
   void drain(std::chrono::nanoseconds timeout);
@@ -34,6 +36,7 @@ class TestServer {
   void accept_all();
 
   FakeHost& host_;
+  const std::string common_name_;
   mortise_transport* transport_ = nullptr;
   int listener_ = -1;
   uint16_t port_ = 0;
@@ -79,20 +82,6 @@ class ClientStream {
   grpc::CompletionQueue queue_;
   std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
   bool finished_ = false;
-};
-
-// A plain TCP client.
-class RawClient {
- public:
-  explicit RawClient(uint16_t port);
-  ~RawClient();
-  void send(std::string_view bytes);
-  void shutdown_writes();
-  // What the server sends until it closes the connection, whichever way.
-  std::string read_to_end();
-
- private:
-  int fd_ = -1;
 };
 
 // Stands between one client and the server, so that the connection can be cut without a good-bye.

@@ -1,118 +1,129 @@
 #include "plugins/transport_grpc/unary_call.h"
 
-#include "plugins/transport_grpc/caller.h"
-#include "plugins/transport_grpc/payload.h"
+#include <utility>
+
+#include "plugins/transport_grpc/connection.h"
+#include "plugins/transport_grpc/worker.h"
 
 namespace mortise::transport_grpc {
 
-UnaryCall::UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method)
-    : CallBase(context, worker), method_(method), details_(grpc_empty_slice()) {}
-
-UnaryCall::~UnaryCall() {
-  grpc_slice_unref(details_);
-  if (request_ != nullptr) grpc_byte_buffer_destroy(request_);
-  if (response_ != nullptr) grpc_byte_buffer_destroy(response_);
+UnaryCall::UnaryCall(Connection& connection, int32_t id, const mortise_method& method,
+                     const RequestHead& head)
+    : Call(connection, id, method, head),
+      reader_(connection.context().rpc->request_bytes_max, connection.context().unfinished),
+      caller_(make_caller(head)),
+      token_(head.token()),
+      client_api_version_(head.client_api_version()),
+      began_(connection.worker().now()) {
+  caller_.token = sdk::bytes(token_);
+  caller_.client_api_version = sdk::bytes(client_api_version_);
+  start_deadline(caller_.timeout_ns);
 }
 
-void UnaryCall::request(ServerContext& context, Worker& worker, const Methods::Method& method) {
-  auto* call = new UnaryCall(context, worker, method);
-  call->request_op_.hand_over();
-  if (grpc_server_request_registered_call(context.server, method.registered->server_tag(),
-                                          &call->call_, &call->deadline_, &call->metadata_,
-                                          &call->request_, worker.queue, worker.queue,
-                                          &call->request_op_) != GRPC_CALL_OK) {
-    call->unref();
+void UnaryCall::on_data(std::string_view bytes) {
+  if (!receiving_ || bytes.empty()) return;
+  if (has_message_) return fail({kInternal, "the call has more than one request message"});
+  const size_t before = bytes.size();
+  const MessageReader::Result result = reader_.read(bytes);
+  switch (result) {
+    case MessageReader::Result::kMore:
+      connection_.session().consume(id(), before - bytes.size());
+      return;
+    case MessageReader::Result::kMessage:
+      has_message_ = true;
+      if (!bytes.empty()) fail({kInternal, "the call has more than one request message"});
+      return;
+    default: return fail(reader_.refusal(result));
   }
 }
 
-void UnaryCall::on_request(bool ok) {
-  if (!ok) return unref();
-  if (context_.late.take(this)) return;
-  begin();
-  request(context_, worker_, method_);
-  dispatch();
-  unref();
+void UnaryCall::on_frame_end(bool input_ended) {
+  if (!receiving_) return;
+  if (has_message_) return start();
+  if (!input_ended) return;
+  fail({kInternal, reader_.inside() ? "the request message is incomplete"
+                                    : "the call ended without a request message"});
+}
+
+void UnaryCall::start() {
+  receiving_ = false;
+  waiting_ = !connection_.admit(*this);
+  if (!waiting_) dispatch();
 }
 
 void UnaryCall::dispatch() {
-  if (request_ == nullptr) {
-    return refuse(kInternal, "the call ended without a request message");
-  }
-  const size_t size = grpc_byte_buffer_length(request_);
-  const uint64_t max = context_.rpc->request_bytes_max;
-  if (size > max) return refuse(kResourceExhausted, too_large_message(size, max));
-
-  const Caller caller(call_, metadata_, deadline_);
-  socket_ = context_.connections.find(caller.remote());
-  ref();  // The host's, until done() has returned.
-  const mortise_status status = context_.rpc->call(
-      context_.host.raw(), method_.host->id, caller.get(),
-      to_buffer(std::exchange(request_, nullptr)), &done, this, watched() ? &host_call_ : nullptr);
+  waiting_ = false;
+  const Context& context = connection_.context();
+  with_host_ = true;
+  const mortise_status status =
+      context.rpc->call(context.host.raw(), method_.id, &caller_, reader_.take(), &done, this,
+                        cancellable() ? &host_call_ : nullptr);
   if (status != MORTISE_OK) {
-    unref();
-    const Refusal refusal = refusal_of(status);
-    return refuse(refusal.code, refusal.message);
+    with_host_ = false;
+    return fail(refusal_of(status));
   }
-  if (!watched()) return;
-  State expected = kDispatching;
-  if (!state_.compare_exchange_strong(expected, kDispatched, std::memory_order_acq_rel)) {
-    return answer(/*with_close=*/true);
-  }
-  const grpc_op op = close_op(&cancelled_);
-  start(&op, 1, &close_op_);
-}
-
-void UnaryCall::refuse(mortise_rpc_code code, std::string_view message) {
-  code_ = code;
-  details_ = to_slice(message);
-  answer(/*with_close=*/true);
+  State expected = kCalling;
+  if (!state_.compare_exchange_strong(expected, kReturned, std::memory_order_acq_rel)) complete();
 }
 
 void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_message,
                      mortise_buffer body) {
   auto* self = static_cast<UnaryCall*>(context);
-  self->gate_.close();
-  self->code_ = code;
-  if (status_message.size > 0) self->details_ = to_slice(sdk::view(status_message));
-  self->response_ = to_message(body);
-  if (!self->watched()) {
-    self->answer(/*with_close=*/true);
-  } else if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kDispatched) {
-    self->answer(/*with_close=*/false);
+  if (self->cancellable()) self->gate_.close();
+  self->status_.code = code;
+  if (status_message.size > 0) self->status_.message = sdk::view(status_message);
+  self->body_ = sdk::Buffer(body);
+  if (self->state_.exchange(kAnswered, std::memory_order_acq_rel) == kCalling) return;
+  transport_common::HeldCompletions::put_or_deliver(self->connection_.worker().loop, self);
+}
+
+void UnaryCall::complete() {
+  if (host_ended() && !answered_) answer();
+}
+
+void UnaryCall::answer() {
+  if (status_.code != kOk) return fail(status_);
+  answered_ = true;
+  end_deadline();
+  outgoing().add(std::move(body_));
+  outgoing().end({});
+  connection_.add_unread(outgoing().bytes());
+  connection_.submitted(connection_.session().respond(*this, content_type_));
+}
+
+void UnaryCall::fail(const Status& status) {
+  receiving_ = false;
+  answered_ = true;
+  end_deadline();
+  refuse(status);
+}
+
+void UnaryCall::on_written(size_t bytes) { connection_.drop_unread(bytes); }
+
+void UnaryCall::on_detached() {
+  receiving_ = false;
+  if (std::exchange(waiting_, false)) connection_.forget(*this);
+  connection_.drop_unread(outgoing().bytes());
+}
+
+void UnaryCall::cancel_host() {
+  if (!cancellable()) return;
+  gate_.run([this] { connection_.context().rpc->cancel(host_call_); });
+}
+
+void UnaryCall::on_deadline() {
+  if (answered_) return;
+  if (std::exchange(waiting_, false)) connection_.forget(*this);
+  fail(deadline_exceeded());
+  leave_host();
+}
+
+void UnaryCall::sweep(Clock::time_point now) {
+  if (!receiving_) return;
+  const std::chrono::milliseconds more(reader_.size() / kRequestBytesPerMs);
+  if (now - began_ > kRequestTimeMax + more) {
+    fail({kDeadlineExceeded, "the request message did not come in time"});
   }
-  self->unref();
-}
-
-void UnaryCall::answer(bool with_close) {
-  with_close_ = with_close;
-  ref();
-  if (HeldAnswers::put(this) || worker_.outbox.put(this)) return;
-  send();
-  unref();
-}
-
-void UnaryCall::send_from_outbox() {
-  send();
-  unref();
-}
-
-void UnaryCall::send() {
-  grpc_op ops[4];
-  size_t count = 0;
-  ops[count++] = initial_metadata_op();
-  if (code_ == GRPC_STATUS_OK) ops[count++] = message_op(response_);
-  ops[count++] = status_op(code_, &details_);
-  if (with_close_) ops[count++] = close_op(&cancelled_);
-  start(ops, count, &sent_op_);
-}
-
-void UnaryCall::on_sent(bool) { unref(); }
-
-void UnaryCall::on_close(bool) {
-  if (cancelled_ != 0) {
-    gate_.run([this] { context_.rpc->cancel(host_call_); });
-  }
-  unref();
 }
 
 }  // namespace mortise::transport_grpc

@@ -1,61 +1,65 @@
-// One unary call: request in, one answer of the host out.
+// One unary call: one message in, one answer of the host out.
 #pragma once
 
+#include <atomic>
+#include <string>
+
+#include "mortise/sdk/bytes.h"
+#include "mortise/sdk/transport_parts.h"
 #include "plugins/transport_grpc/call.h"
+#include "plugins/transport_grpc/message_reader.h"
 
 namespace mortise::transport_grpc {
 
-class UnaryCall final : public CallBase {
+class UnaryCall final : public Call {
  public:
-  // Asks the library for the next call of `method`. Before the server's start or on the thread of
-  // `worker`.
-  static void request(ServerContext& context, Worker& worker, const Methods::Method& method);
+  // A request that comes slower than this, in the long run, is given up.
+  static constexpr std::chrono::seconds kRequestTimeMax{30};
+  static constexpr uint64_t kRequestBytesPerMs = 4;
 
-  // For the outbox, on the worker.
-  int socket() const { return socket_; }
-  void send_from_outbox();
-  // True if the worker is awake and is going to send the answer.
-  bool leave_to_worker() { return worker_.outbox.put(this); }
+  UnaryCall(Connection& connection, int32_t id, const mortise_method& method,
+            const RequestHead& head);
+  // The host may have it now. Once, for a call that had to wait.
+  void dispatch();
+
+  void on_data(std::string_view bytes) override;
+  void on_frame_end(bool input_ended) override;
+  void on_written(size_t bytes) override;
+  void on_deadline() override;
+  void sweep(Clock::time_point now) override;
 
  private:
-  // Of a call that is watched for its client's leaving. Decides who sends the answer: the worker,
-  // if it came before call() had returned, so that it goes out with the watch in one batch; or else
-  // the thread that brings it.
-  enum State : uint8_t { kDispatching, kDispatched, kAnswered };
+  // Who sees to the answer: dispatch(), if it came before the host's call() had returned, or else
+  // the loop, to which the thread that brings it hands it over.
+  enum State : uint8_t { kCalling, kReturned, kAnswered };
 
-  UnaryCall(ServerContext& context, Worker& worker, const Methods::Method& method);
-  ~UnaryCall() override;
-
+  ~UnaryCall() override = default;
+  void on_detached() override;
+  void cancel_host() override;
+  void complete() override;
   static void MORTISE_ABI done(void* context, mortise_rpc_code code, mortise_bytes status_message,
                                mortise_buffer body);
 
-  // The host wants to hear if the client leaves, and that costs an operation of the library's.
-  bool watched() const { return (method_.host->flags & MORTISE_METHOD_CANCELLABLE) != 0; }
-  void on_request(bool ok);
-  void on_close(bool ok);
-  void on_sent(bool ok);
-  void dispatch();
-  void refuse(mortise_rpc_code code, std::string_view message);
-  void answer(bool with_close);
-  void send();
+  bool cancellable() const { return (method_.flags & MORTISE_METHOD_CANCELLABLE) != 0; }
+  void start();
+  void fail(const Status& status);
+  void answer();
 
-  const Methods::Method& method_;
-  grpc_byte_buffer* request_ = nullptr;
+  MessageReader reader_;
+  mortise_caller caller_;
+  const std::string token_;
+  const std::string client_api_version_;
+  const Clock::time_point began_;
+  bool receiving_ = true;
+  bool has_message_ = false;
+  bool waiting_ = false;  // To be admitted.
+  bool answered_ = false;
   mortise_call* host_call_ = nullptr;
-  int socket_ = Connections::kNone;
-  int cancelled_ = 0;
   sdk::HostGate gate_;
 
-  // The answer; whoever set it hands it to answer() through state_.
-  std::atomic<State> state_{kDispatching};
-  bool with_close_ = false;
-  mortise_rpc_code code_ = 0;
-  grpc_slice details_;
-  grpc_byte_buffer* response_ = nullptr;
-
-  Operation<UnaryCall, &UnaryCall::on_request> request_op_{this};
-  Operation<UnaryCall, &UnaryCall::on_close> close_op_{this};
-  Operation<UnaryCall, &UnaryCall::on_sent> sent_op_{this};
+  std::atomic<State> state_{kCalling};
+  Status status_;
+  sdk::Buffer body_;
 };
 
 }  // namespace mortise::transport_grpc
