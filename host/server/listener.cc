@@ -2,6 +2,7 @@
 
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -9,6 +10,7 @@
 #include <algorithm>
 #include <boost/asio.hpp>
 #include <cerrno>
+#include <climits>
 #include <cstddef>
 #include <thread>
 
@@ -42,6 +44,17 @@ class Fd {
  private:
   int fd_;
 };
+
+// Descriptors are given out from below, so one that is this high tells that all others are taken.
+int first_kept_descriptor(bool for_members) {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return INT_MAX;
+  const rlim_t limit = std::min<rlim_t>(files.rlim_cur, INT_MAX);
+  const int kept = descriptors_kept(limit);
+  return static_cast<int>(limit) - (for_members ? kept / 2 : kept);
+}
+
+const std::string kTooMany = "too many connections: no descriptor is left for it (ulimit -n)";
 
 Status listen_error(int os_errno, const config::Url& url) {
   Status status = errno_status(os_errno, "listen " + url.text);
@@ -231,6 +244,7 @@ class Entry : public std::enable_shared_from_this<Entry> {
  private:
   // Accepts what waits; false if the system would not give more descriptors.
   bool take() {
+    const int end = first_kept_descriptor(options_.for_members);
     for (;;) {
       sockaddr_storage address{};
       socklen_t size = sizeof address;
@@ -243,6 +257,10 @@ class Entry : public std::enable_shared_from_this<Entry> {
       const bool is_unix = !socket_file_.empty();
       Accepted accepted;
       accepted.remote = is_unix ? "unix:" + socket_file_ : remote_text(address, size);
+      if (fd.get() >= end) {
+        options_.rejected({accepted.remote, kTooMany, false, {}});
+        continue;
+      }
       if (poses_as_relay(address, size)) {
         options_.rejected(
             {accepted.remote, "the name of the client's socket is not allowed", false, {}});
@@ -297,7 +315,11 @@ class Entry : public std::enable_shared_from_this<Entry> {
             return self->options_.rejected(
                 {remote, outcome.error, outcome.is_plain_end, std::move(outcome.identity)});
           }
-          self->on_tls(remote, std::make_shared<Fd>(outcome.fd), std::move(outcome.identity));
+          auto plain_end = std::make_shared<Fd>(outcome.fd);
+          if (outcome.fd >= first_kept_descriptor(self->options_.for_members)) {
+            return self->options_.rejected({remote, kTooMany, false, std::move(outcome.identity)});
+          }
+          self->on_tls(remote, std::move(plain_end), std::move(outcome.identity));
         });
   }
   void on_tls(const std::string& remote, std::shared_ptr<Fd> fd, tls::Identity identity) {
@@ -331,6 +353,11 @@ class Entry : public std::enable_shared_from_this<Entry> {
 };
 
 }  // namespace
+
+int descriptors_kept(uint64_t limit) {
+  constexpr uint64_t kLeast = 150, kMost = 4096;
+  return static_cast<int>(std::clamp(limit / 16, std::min(kLeast, limit / 4), kMost));
+}
 
 struct Listeners::Impl {
   asio::io_context io{1};

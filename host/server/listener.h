@@ -2,7 +2,8 @@
 // and hands it to whoever claims it.
 //
 // One thread accepts and peeks for all listeners; handshakes are the relay's (host/tls). A
-// connection that says nothing within kPeekTimeout is closed.
+// connection that says nothing within kPeekTimeout is closed, and one that would take a descriptor
+// that is kept for the server's own files is closed at once.
 #pragma once
 
 #include <chrono>
@@ -19,6 +20,10 @@
 namespace mortise::server {
 
 constexpr std::chrono::seconds kPeekTimeout{10};
+
+// How many descriptors of so many clients leave to the log, the store and other members: without
+// them the server would have to stop. Members may take half of these.
+int descriptors_kept(uint64_t limit);
 
 struct Accepted {
   int fd = -1;  // The receiver's; plain bytes.
@@ -43,6 +48,7 @@ class Listeners {
   struct Options {
     bool reuse_port = false;
     bool reuse_address = false;
+    bool for_members = false;
     std::function<void(Accepted)> accepted;
     std::function<void(const Rejected&)> rejected;
     // For https and unixs.

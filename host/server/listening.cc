@@ -178,6 +178,7 @@ Status Server::listen_for_peers() {
   Listeners::Options options;
   options.reuse_port = config_.socket_reuse_port;
   options.reuse_address = config_.socket_reuse_address;
+  options.for_members = true;
   options.accepted = [this](Accepted accepted) {
     peers_->adopt(accepted.fd, std::move(accepted.remote));
   };

@@ -247,6 +247,61 @@ TEST(Descriptors, ClosedStandardOnesAreNotGivenToFiles) {
   EXPECT_TRUE((*process)->wait(kStopBound).has_value());
 }
 
+int connect_to(const std::string& endpoint) {
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  address.sin_port =
+      htons(static_cast<uint16_t>(std::stoi(endpoint.substr(endpoint.find(':') + 1))));
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  EXPECT_EQ(::connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  return fd;
+}
+
+// One that cannot open the next file of its log has to stop: clients must not bring it there.
+TEST(Descriptors, ClientsLeaveSomeToTheServer) {
+  Node node(mortise_target("lmdb"));
+  TempDir dir;
+  Command command;
+  command.argv = {"/bin/sh", "-c", "ulimit -n 200; exec " + shell_words(node.argv())};
+  command.output_path = dir.path() + "/out";
+  auto process = Process::start(command);
+  ASSERT_TRUE(process.ok());
+  const auto end = std::chrono::steady_clock::now() + kStartBound;
+  while (!has_line(read_text(command.output_path), "ready to serve client requests")) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end) << read_text(command.output_path);
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  Client early(node.endpoint());
+  ASSERT_TRUE(early.put("k", "v").ok());
+
+  constexpr std::string_view kHello("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0", 33);
+  std::vector<int> flood;
+  int refused = 0;
+  for (int i = 0; i < 250; ++i) {
+    flood.push_back(connect_to(node.endpoint()));
+    (void)!::send(flood.back(), kHello.data(), kHello.size(), MSG_NOSIGNAL);
+  }
+  for (const int fd : flood) {
+    char byte;
+    refused += ::recv(fd, &byte, 1, 0) <= 0;  // The others get the server's settings.
+  }
+  EXPECT_GT(refused, 100);
+  const std::filesystem::path open_ones = "/proc/" + std::to_string((*process)->pid()) + "/fd";
+  const auto count = std::distance(std::filesystem::directory_iterator(open_ones), {});
+  EXPECT_LE(count, 170);
+  EXPECT_TRUE(has_line(read_text(command.output_path), "rejected connection on client endpoint"));
+  EXPECT_TRUE(early.put("k", "w").ok());
+  for (const int fd : flood) ::close(fd);
+  // There is room again, as soon as the server has seen that they went.
+  grpc::Status late;
+  while (!(late = Client(node.endpoint()).put("k", "x")).ok()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end + kStartBound) << late.error_message();
+  }
+  (*process)->signal(SIGTERM);
+  EXPECT_TRUE((*process)->wait(kStopBound).has_value());
+}
+
 TEST(Descriptors, TooFewEndTheStartAndASoftLimitIsRaised) {
   Node node(mortise_target("lmdb"));
   const std::string program = shell_words(node.argv());
