@@ -156,6 +156,7 @@ Status Applier::dispatch(const wire::RaftRequest& request, uint64_t index, bool 
     return apply_auth(request, index, result);
   }
   switch (request.field) {
+    case wire::kRaftV2: apply_v2(request.request); return Status();
     case wire::kRaftPut: return apply_put(request.request, respond, result);
     case wire::kRaftDeleteRange: return apply_delete_range(request.request, respond, result);
     case wire::kRaftTxn: return apply_txn(request.request, respond, result);

@@ -31,6 +31,7 @@
 #include "host/auth/authority.h"
 #include "host/lease/lessor.h"
 #include "host/membership/cluster.h"
+#include "host/membership/published.h"
 #include "host/mvcc/compactor.h"
 #include "host/mvcc/writer.h"
 #include "host/raft/types.h"
@@ -147,8 +148,11 @@ class Applier {
   Status apply_lease_checkpoint(std::string_view request);
   Status apply_alarm(std::string_view request, ApplyResult* result);
   Status apply_cluster_version(std::string_view request);
+  void set_cluster_version(const std::string& version);
   Status apply_downgrade_info(std::string_view request);
   Status apply_member_attributes(std::string_view request);
+  void set_attributes(const membership::Published& published);
+  void apply_v2(std::string_view request);
 
   store::Store* store_;
   lease::Lessor* lessor_;

@@ -555,6 +555,43 @@ TEST(Applier, ClusterVersionAndAttributesAreKept) {
   }
 }
 
+// etcdserverpb.Request, as etcd up to 3.5 logs it: bare, with all of its fields.
+std::string v2_put(const std::string& path, const std::string& value) {
+  std::string out;
+  wire::append_varint_field(&out, 1, 77);
+  wire::append_bytes_field(&out, 2, "PUT");
+  wire::append_bytes_field(&out, 3, path);
+  wire::append_bytes_field(&out, 4, value);
+  wire::append_bytes_field(&out, 6, "");
+  return out;
+}
+
+TEST(Applier, WhatOldMembersPublishIsKept) {
+  Node node;
+  Log log;
+  raft::MembershipChange change;
+  change.changes = {{raft::ChangeType::kAddNode, 6}};
+  membership::Member member;
+  member.id = 6;
+  member.peer_urls = {"http://b:1"};
+  change.context = membership::encode_change_context({member, false});
+  log.add(raft::EntryType::kConfChange, raft::encode_membership(change));
+  log.add(raft::EntryType::kNormal, v2_put("/0/version", "3.5.0"));
+  log.add(raft::EntryType::kNormal,
+          v2_put("/0/members/6/attributes", R"({"name":"m6","clientURLs":["http://b:2"]})"));
+  log.add(raft::EntryType::kNormal, v2_put("/1/key", "value"));
+  log.add(raft::EntryType::kNormal, v2_put("/0/members/6/attributes", "not JSON"));
+  node.apply(log);
+  EXPECT_EQ(node.applier().applied_index(), 5u);
+  EXPECT_EQ(node.cluster().version(), "3.5.0");
+  EXPECT_EQ(node.cluster().member(6)->name, "m6");
+  EXPECT_EQ(node.cluster().member(6)->client_urls, std::vector<std::string>{"http://b:2"});
+  EXPECT_TRUE(node.rows(store::kCurrent).empty());
+  node.restart();
+  EXPECT_EQ(node.cluster().version(), "3.5.0");
+  EXPECT_EQ(node.cluster().member(6)->name, "m6");
+}
+
 TEST(Applier, MembershipChangesKeepWhatAMemberHasPublished) {
   Log log;
   Node node;

@@ -59,13 +59,12 @@ Status Applier::apply_alarm(std::string_view request, ApplyResult* result) {
 }
 
 Status Applier::apply_cluster_version(std::string_view request) {
-  std::string version;
-  wire::FieldReader reader(request);
-  wire::Field f;
-  while (reader.next(&f)) {
-    if (f.is_bytes(1)) version = f.bytes;
-  }
-  if (reader.failed()) return unreadable("cluster version");
+  MORTISE_ASSIGN_OR_RETURN(auto published, membership::decode_cluster_version(request));
+  set_cluster_version(published.cluster_version);
+  return Status();
+}
+
+void Applier::set_cluster_version(const std::string& version) {
   const std::string before = membership::shown_version(cluster_->version());
   const std::string after = membership::shown_version(version);
   if (before.empty()) {
@@ -76,7 +75,6 @@ Status Applier::apply_cluster_version(std::string_view request) {
   hooks_.log("info", "enabled capabilities for version", log_fields({{"cluster-version", after}}));
   cluster_->set_version(version);
   writer_.put_row(store::kMeta, membership::kClusterVersionKey, version);
-  return Status();
 }
 
 // The cluster version follows; the leader proposes it.
@@ -103,30 +101,26 @@ Status Applier::apply_downgrade_info(std::string_view request) {
 }
 
 Status Applier::apply_member_attributes(std::string_view request) {
-  uint64_t id = 0;
-  std::string name;
-  std::vector<std::string> client_urls;
-  wire::FieldReader reader(request);
-  wire::Field f;
-  while (reader.next(&f)) {
-    if (f.is_varint(1)) id = f.varint;
-    if (!f.is_bytes(2)) continue;
-    wire::FieldReader attributes(f.bytes);
-    wire::Field a;
-    while (attributes.next(&a)) {
-      if (a.is_bytes(1)) name = a.bytes;
-      if (a.is_bytes(2)) client_urls.emplace_back(a.bytes);
-    }
-    if (attributes.failed()) return unreadable("member attributes");
-  }
-  if (reader.failed()) return unreadable("member attributes");
-  auto member = cluster_->member(id);
-  if (!member) return Status();
-  member->name = name;
-  member->client_urls = client_urls;
-  cluster_->put(*member);
-  writer_.put_row(store::kMembers, membership::member_row(id), membership::encode_member(*member));
+  MORTISE_ASSIGN_OR_RETURN(auto published, membership::decode_attributes(request));
+  set_attributes(published);
   return Status();
+}
+
+void Applier::set_attributes(const membership::Published& published) {
+  auto member = cluster_->member(published.member_id);
+  if (!member) return;
+  member->name = published.name;
+  member->client_urls = published.client_urls;
+  cluster_->put(*member);
+  writer_.put_row(store::kMembers, membership::member_row(member->id),
+                  membership::encode_member(*member));
+}
+
+// How members up to 3.5 publish; nothing else of the old API is kept.
+void Applier::apply_v2(std::string_view request) {
+  auto published = membership::decode_v2_request(request);
+  if (published.member_id != 0) set_attributes(published);
+  if (!published.cluster_version.empty()) set_cluster_version(published.cluster_version);
 }
 
 // raftpb.ConfState.

@@ -21,15 +21,20 @@ namespace fs = std::filesystem;
 
 constexpr const char* kBackendFile = "/member/BACKEND";
 
+// An etcd member that can be taken over has been by now.
 Status check_foreign(const std::string& path) {
   std::error_code error;
   std::string snap = path + "/member/snap";
   bool ours = fs::exists(path + "/member/LOCK", error);
-  if (fs::exists(snap + "/db", error) || (fs::exists(snap, error) && !ours)) {
-    return invalid(
-        "data directory " + path +
-        " belongs to an etcd server (it has member/snap); mortise keeps its data in a format of "
-        "its own and does not touch it");
+  if (fs::exists(snap + "/db", error)) {
+    return invalid("data directory " + path +
+                   " belongs to an etcd server (it has member/snap/db), and holds data of mortise "
+                   "too; move one of them away");
+  }
+  if (fs::exists(snap, error) && !ours) {
+    return invalid("data directory " + path +
+                   " belongs to an etcd server (it has member/snap) and holds no database of it "
+                   "(member/snap/db) that could be taken over");
   }
   if (fs::exists(path + "/proxy", error)) {
     return invalid("data directory " + path + " belongs to an etcd proxy, which is not supported");
@@ -135,7 +140,8 @@ void DataDir::find_unknown_files() {
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(path_, error)) {
     std::string name = entry.path().filename();
-    if (name != "member" && name != "fixtures") unknown_files_.push_back(name);
+    bool is_known = name == "member" || name == "fixtures" || name.starts_with(kKeptEtcdPrefix);
+    if (!is_known) unknown_files_.push_back(name);
   }
   for (const auto& entry : fs::directory_iterator(path_ + "/member", error)) {
     std::string name = entry.path().filename();

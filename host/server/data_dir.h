@@ -14,16 +14,21 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "host/base/status.h"
 
 namespace mortise::server {
 
+// In the data directory: what an etcd left here that was taken over (takeover.h).
+inline constexpr std::string_view kKeptEtcdPrefix = "etcd-member-";
+
 class DataDir {
  public:
   // Makes what is missing (mode 0700) and takes the lock. kInUse: another process has it. kInvalid:
-  // the directory holds something else: an etcd member, or a store of another backend.
+  // the directory holds something else: what is left of an etcd member, or a store of another
+  // backend.
   static Result<DataDir> open(const std::string& path, const std::string& wal_path,
                               const std::string& backend);
   DataDir(DataDir&&) noexcept;

@@ -23,6 +23,17 @@ uint64_t first_request_id(uint64_t member_id) {
 constexpr std::chrono::milliseconds kDrainTime{1000};
 constexpr std::chrono::milliseconds kCallGrace{600};
 
+// What members publish in our way ends older ones for good: they cannot read it in the log.
+constexpr membership::Version kFirstThatReads{3, 5};
+
+bool is_older(const std::optional<membership::Version>& version) {
+  return version && *version < kFirstThatReads;
+}
+
+bool any_is_older(const std::vector<std::optional<membership::Version>>& servers) {
+  return std::any_of(servers.begin(), servers.end(), is_older);
+}
+
 }  // namespace
 
 Server::Server(const config::Config& config, std::string executable_dir, Log* log)
@@ -38,6 +49,7 @@ Status Server::start() {
   log_begin();
   // Before the data directory, so that a plugin that is not there leaves none behind.
   MORTISE_RETURN_IF_ERROR(load_plugins());
+  MORTISE_RETURN_IF_ERROR(take_over());
   MORTISE_ASSIGN_OR_RETURN(auto dir,
                            DataDir::open(config_.data_dir, config_.wal_dir, backend_name_));
   data_dir_.emplace(std::move(dir));
@@ -123,6 +135,17 @@ bool Server::publish() {
   wire::append_varint_field(&request, 1, cluster_->local_id());
   wire::append_bytes_field(&request, 2, attributes);
   const std::string local = membership::hex_id(cluster_->local_id());
+  for (bool told = false; !shutting_down_; told = true) {
+    if (!is_older(membership::parse_version(cluster_->version()))) break;
+    if (!any_is_older(server_versions())) break;
+    if (!told) {
+      log_->warn(
+          "a member of the cluster runs an etcd before 3.5, which would not survive that this "
+          "member makes itself known; clients are served when all such members are replaced",
+          {{"cluster-version", membership::shown_version(cluster_->version())}});
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(500));
+  }
   while (!shutting_down_) {
     RpcStatus status = propose_and_wait(wire::kRaftClusterMemberAttrSet, request);
     if (status.ok()) break;

@@ -134,6 +134,7 @@ class Server : public api::Node {
   // startup.cc
   Status load_plugins();
   std::unique_ptr<loader::HostObject> host_object(const std::string& plugin_name);
+  Status take_over();
   Status open_store();
   Status open_log();
   Result<Beginning> find_beginning();

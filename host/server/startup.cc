@@ -3,6 +3,7 @@
 
 #include "host/config/process.h"
 #include "host/server/server.h"
+#include "host/server/takeover.h"
 
 namespace mortise::server {
 namespace {
@@ -118,6 +119,21 @@ Status Server::load_plugins() {
                {{"plugin", plugin->name}, {"version", plugin->version}, {"path", plugin->path}});
   }
   return Status();
+}
+
+// An etcd's data directory becomes ours.
+Status Server::take_over() {
+  TakeoverOptions options;
+  options.data_dir = config_.data_dir;
+  options.wal_dir = config_.wal_dir;
+  options.backend = backend_name_;
+  options.import.open_store = [this](const std::string& path) {
+    return store::Store::open(backend_table_, backend_host_->get(), path,
+                              config_.backend.options_json);
+  };
+  options.import.enforces_auth = auth_table_ != nullptr;
+  options.import.learners_max = config_.max_learners;
+  return take_over_etcd(options, log_);
 }
 
 Status Server::open_store() {

@@ -85,7 +85,10 @@ Status read_meta(const bbolt::File& file, EtcdState* state) {
     if (key == "consistent_index") return read_u64(key, value, &state->position.index);
     if (key == "term") return read_u64(key, value, &state->position.term);
     if (key == "confState") return read_conf_state(value, &state->conf_state);
-    if (key == "storageVersion") return check_storage_version(value);
+    if (key == "storageVersion") {
+      state->storage_version = value;
+      return check_storage_version(value);
+    }
     if (key == "scheduledCompactRev") return read_main(key, value, &state->scheduled_compaction);
     if (key == "finishedCompactRev") return read_main(key, value, &state->finished_compaction);
     return Status();

@@ -24,6 +24,7 @@ struct EtcdState {
   std::optional<raft::ConfState> conf_state;
   int64_t scheduled_compaction = mvcc::kNeverCompacted;
   int64_t finished_compaction = mvcc::kNeverCompacted;
+  std::string storage_version;  // Of etcd's schema, from 3.6 on.
   std::string cluster_version;
   std::string downgrade_target;  // Empty while none is under way.
   std::vector<membership::Member> members;

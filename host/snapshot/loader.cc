@@ -59,6 +59,7 @@ class Loader : public store::PairSource {
   Status read_leases();
   Status read_history();
   Status take_version(const bbolt::Row& row, std::optional<uint64_t> offset);
+  void take_roster(const membership::Roster& roster);
   Status settle_position();
   Status check_going();
   bool fail(Status status) {
@@ -129,12 +130,20 @@ Status Loader::check_going() {
 
 Status Loader::prepare() {
   MORTISE_ASSIGN_OR_RETURN(state_, read_etcd_state(file_));
+  if (options_.roster) take_roster(*options_.roster);
+  if (state_.cluster_version.empty()) state_.cluster_version = options_.cluster_version;
   MORTISE_RETURN_IF_ERROR(read_leases());
   MORTISE_RETURN_IF_ERROR(read_history());
   mvcc::State& state = result_.state;
   state.compacted = std::max(state_.scheduled_compaction, state_.finished_compaction);
   state.revision = std::max(state.revision, state.compacted);
   return settle_position();
+}
+
+void Loader::take_roster(const membership::Roster& roster) {
+  state_.members.clear();
+  for (const auto& [id, member] : roster.members) state_.members.push_back(member);
+  state_.removed_members.assign(roster.removed.begin(), roster.removed.end());
 }
 
 Status Loader::settle_position() {

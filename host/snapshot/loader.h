@@ -7,9 +7,10 @@
 // from it are made. All goes into the store in order, which backends take fast, and the store has
 // no position in the log before it has everything.
 //
-// Used while a snapshot is received, on one thread. Memory: LoadOptions::sort_bytes, 4 bytes for
-// each key, 8 for each lease. Errors: kCorruption and kInvalid for what is wrong with the file,
-// which is not trusted; kStopped if keep_going() said so; those of files and store.
+// Used while a snapshot is received or a directory of etcd's taken over, on one thread. Memory:
+// LoadOptions::sort_bytes, 4 bytes for each key, 8 for each lease. Errors: kCorruption and kInvalid
+// for what is wrong with the file, which is not trusted; kStopped if keep_going() said so; those of
+// files and store.
 #pragma once
 
 #include <functional>
@@ -17,6 +18,7 @@
 #include <string>
 
 #include "host/bbolt/file.h"
+#include "host/membership/rules.h"
 #include "host/mvcc/view.h"
 #include "host/raft/types.h"
 #include "host/snapshot/etcd_rows.h"
@@ -31,6 +33,10 @@ struct LoadOptions {
   std::string temp_dir;  // For files to sort with.
   std::optional<Position> position;
   std::optional<raft::ConfState> conf_state;
+  // Instead of the members in the file.
+  std::optional<membership::Roster> roster;
+  // If the file has none.
+  std::string cluster_version;
   // The member that the store will belong to; 0: the store gets no such row.
   uint64_t cluster_id = 0;
   uint64_t member_id = 0;

@@ -1,6 +1,30 @@
 #include "host/wire/raft_request.h"
 
 namespace mortise::wire {
+namespace {
+
+// Field 2 of an etcdserverpb.Request; as a message it would be malformed.
+bool is_v2_method(std::string_view bytes) {
+  constexpr std::string_view kMethods[] = {"GET", "HEAD", "PUT", "POST", "DELETE", "QGET", "SYNC"};
+  for (std::string_view method : kMethods) {
+    if (bytes == method) return true;
+  }
+  return false;
+}
+
+bool decode_bare_v2(std::string_view bytes, RaftRequest* out) {
+  *out = RaftRequest();
+  FieldReader reader(bytes);
+  Field f;
+  while (reader.next(&f)) {
+    if (f.is_varint(1)) out->id = f.varint;
+  }
+  out->field = kRaftV2;
+  out->request = bytes;
+  return !reader.failed();
+}
+
+}  // namespace
 
 bool decode(std::string_view bytes, RaftRequest* out) {
   *out = RaftRequest();
@@ -18,7 +42,9 @@ bool decode(std::string_view bytes, RaftRequest* out) {
         if (h.is_varint(3)) out->auth_revision = h.varint;
       }
       if (header.failed()) return false;
-    } else if (f.type == Type::kBytes && f.number != 2) {
+    } else if (f.is_bytes(kRaftV2) && is_v2_method(f.bytes)) {
+      return decode_bare_v2(bytes, out);
+    } else if (f.type == Type::kBytes) {
       out->field = f.number;
       out->request = f.bytes;
     }

@@ -8,6 +8,7 @@ namespace mortise::wire {
 
 // Field numbers of InternalRaftRequest.
 enum RaftRequestField : uint32_t {
+  kRaftV2 = 2,  // etcdserverpb.Request, of etcd up to 3.5.
   kRaftRange = 3,
   kRaftPut = 4,
   kRaftDeleteRange = 5,
@@ -57,6 +58,8 @@ struct Author {
   uint64_t auth_revision = 0;  // At which the user was known.
 };
 
+// etcd up to 3.5 also logs an etcdserverpb.Request with nothing around it: then that is the
+// request, with field kRaftV2.
 bool decode(std::string_view bytes, RaftRequest* out);
 std::string encode_raft_request(uint64_t id, uint32_t field, std::string_view request,
                                 const Author& author = {});
