@@ -198,6 +198,42 @@ class Index {
   uint64_t watcher_ = 0;
 };
 
+mortise_transport_v1 transport_table() {
+  mortise_transport_v1 t{};
+  t.struct_size = sizeof t;
+  t.create = [](const mortise_host*, mortise_bytes, mortise_transport** out, mortise_error*) {
+    *out = reinterpret_cast<mortise_transport*>(new char);
+    return static_cast<mortise_status>(MORTISE_OK);
+  };
+  t.start = [](mortise_transport*, mortise_error*) {
+    return static_cast<mortise_status>(MORTISE_OK);
+  };
+  t.drain = [](mortise_transport*, uint64_t) {};
+  t.destroy = [](mortise_transport* self) { delete reinterpret_cast<char*>(self); };
+  t.answers_begin = t.answers_end = [](mortise_transport*) {};
+  return t;
+}
+
+// A thread of the host answers for all transports at once.
+TEST(CheckedTransport, AnswersOfSeveralTransports) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  static const mortise_transport_v1 original = transport_table();
+  const mortise_transport_v1* table = checked_transport(&original);
+  mortise_transport* both[2] = {};
+  for (mortise_transport*& one : both) {
+    ASSERT_EQ(table->create(nullptr, {}, &one, nullptr), MORTISE_OK);
+    ASSERT_EQ(table->start(one, nullptr), MORTISE_OK);
+  }
+  for (mortise_transport* one : both) table->answers_begin(one);
+  EXPECT_DEATH(table->answers_begin(both[0]), "answers_begin\\(\\) within another");
+  for (mortise_transport* one : both) table->answers_end(one);
+  EXPECT_DEATH(table->answers_end(both[1]), "without its answers_begin");
+  for (mortise_transport* one : both) {
+    table->drain(one, 0);
+    table->destroy(one);
+  }
+}
+
 TEST(CheckedWatch, Breaches) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   static constexpr mortise_watch_v1 kTable = sdk::watch_table<Index>();

@@ -1,3 +1,5 @@
+#include <set>
+
 #include "host/loader/checked_parts.h"
 
 namespace mortise::loader {
@@ -74,23 +76,21 @@ void destroy(mortise_transport* p) {
   t->table->destroy(t->real);
 }
 
-// Of the one transport at a time that this thread answers for.
-thread_local mortise_transport* t_answering = nullptr;
+// The transports that this thread answers for.
+thread_local std::set<mortise_transport*> t_answering;
 
 void answers_begin(mortise_transport* p) {
   CheckedTransport& t = transport_of(p);
   const Running running(t.running);
   MORTISE_CHECK(t.state != State::kCreated, "host: answers_begin() before start()");
-  MORTISE_CHECK(t_answering == nullptr, "host: answers_begin() within another");
-  t_answering = p;
+  MORTISE_CHECK(t_answering.insert(p).second, "host: answers_begin() within another");
   t.table->answers_begin(t.real);
 }
 
 void answers_end(mortise_transport* p) {
   CheckedTransport& t = transport_of(p);
   const Running running(t.running);
-  MORTISE_CHECK(t_answering == p, "host: answers_end() without its answers_begin()");
-  t_answering = nullptr;
+  MORTISE_CHECK(t_answering.erase(p) == 1, "host: answers_end() without its answers_begin()");
   t.table->answers_end(t.real);
 }
 

@@ -78,8 +78,9 @@ typedef struct mortise_transport_v1 {
   void(MORTISE_ABI* destroy)(mortise_transport* self);
   /* ---- members above are required; those below may be NULL ---- */
   /* Between the two the calling thread answers many calls, as a batch of writes ends: the transport
-   * may keep these answers and send them at answers_end(), connection by connection. Not nested; a
-   * thread that has begun ends before it does anything that waits. [any & started] */
+   * may keep these answers and send them at answers_end(), connection by connection. Not nested for
+   * one transport; a thread that has begun ends before it does anything that waits.
+   * [any & started] */
   void(MORTISE_ABI* answers_begin)(mortise_transport* self);
   void(MORTISE_ABI* answers_end)(mortise_transport* self); /* [any & started] */
 } mortise_transport_v1;
