@@ -24,6 +24,42 @@ std::string document_of(const std::string& url, const std::string& profile) {
       .text;
 }
 
+void enable_users(Client& client) {
+  const auto did = [](const grpc::Status& status) { EXPECT_EQ(status_text(status), "OK"); };
+  etcdserverpb::AuthUserAddRequest user;
+  user.set_name("root");
+  user.set_password("pw");
+  etcdserverpb::AuthUserAddResponse added;
+  did(client.call(client.auth(), &etcdserverpb::Auth::Stub::UserAdd, user, &added));
+  etcdserverpb::AuthUserGrantRoleRequest grant;
+  grant.set_user("root");
+  grant.set_role("root");
+  etcdserverpb::AuthUserGrantRoleResponse granted;
+  did(client.call(client.auth(), &etcdserverpb::Auth::Stub::UserGrantRole, grant, &granted));
+  etcdserverpb::AuthEnableResponse enabled;
+  did(client.call(client.auth(), &etcdserverpb::Auth::Stub::AuthEnable,
+                  etcdserverpb::AuthEnableRequest(), &enabled));
+}
+
+// With users, nothing that is theirs; and the form for a name and a password.
+TEST(StatusPage, AsksForALogin) {
+  if (!std::filesystem::exists(kBrowser)) GTEST_SKIP() << "no Chromium";
+  Node node(mortise_target("lmdb"), {.name = "member-one"});
+  ASSERT_EQ(node.start().message(), "");
+  Client client(node.endpoint());
+  ASSERT_TRUE(client.put("fruit/apple", "green").ok());
+  enable_users(client);
+  const std::string profile = ::testing::TempDir() + "status_login." + std::to_string(getpid());
+  const std::string page = document_of(node.client_url() + "/ui#keys=fruit/", profile);
+  std::filesystem::remove_all(profile);
+  for (const char* wanted : {">login needed<", "id=\"login\">", "user name is empty"}) {
+    EXPECT_NE(page.find(wanted), std::string::npos) << wanted << "\n" << page;
+  }
+  for (const char* secret : {"apple", "green", "(this one)"}) {
+    EXPECT_EQ(page.find(secret), std::string::npos) << secret << "\n" << page;
+  }
+}
+
 TEST(StatusPage, ShowsTheMemberAndItsKeys) {
   if (!std::filesystem::exists(kBrowser)) GTEST_SKIP() << "no Chromium";
   Node node(mortise_target("lmdb"), {.name = "member-one"});

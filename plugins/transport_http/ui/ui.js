@@ -18,7 +18,9 @@ async function call(path, body) {
   const json = await answer.json();
   if (answer.ok) return json;
   const text = json.message || answer.statusText;
-  if (answer.status === 401 || /user name is empty|invalid auth token/.test(text)) throw new NeedsLogin(text);
+  // The last one is told to who has a client certificate and no token.
+  const refusals = /user name is empty|invalid auth token|CommonName of client/;
+  if (answer.status === 401 || refusals.test(text)) throw new NeedsLogin(text);
   throw new Error(text);
 }
 
@@ -277,6 +279,7 @@ byId('login-form').addEventListener('submit', async (event) => {
     byId('login').hidden = true;
     byId('login-error').textContent = '';
     byId('login-password').value = '';
+    if (shownKeys) byId('keys-form').requestSubmit();
     refresh();
   } catch (error) {
     byId('login-error').textContent = error.message;
