@@ -55,16 +55,27 @@ class Dialing : public std::enable_shared_from_this<Dialing> {
     if (url_.path.size() >= sizeof(sockaddr_un{}.sun_path)) {
       return finish(invalid("the socket's path is too long: " + url_.path));
     }
+    connection_ = std::make_shared<Connection>(loop_, url_.text);
     connect(asio::local::stream_protocol::endpoint(url_.path));
   }
   void connect_next() {
     if (finished_) return;
     if (tried_ == endpoints_.size()) return fail("dial", asio::error::host_not_found);
-    connect(endpoints_[tried_++]);
+    const tcp::endpoint& endpoint = endpoints_[tried_++];
+    connection_ = std::make_shared<Connection>(loop_, url_.text);
+    if (const ErrorCode error = bind_local(endpoint)) return connected(error);
+    connect(endpoint);
+  }
+  ErrorCode bind_local(const tcp::endpoint& to) {
+    if (loop_->dialer().local_address.empty()) return {};
+    ErrorCode error;
+    const auto address = asio::ip::make_address(loop_->dialer().local_address, error);
+    if (!error) connection_->socket().open(to.protocol(), error);
+    if (!error) connection_->socket().bind(tcp::endpoint(address, 0), error);
+    return error;
   }
   template <typename Endpoint>
   void connect(const Endpoint& endpoint) {
-    connection_ = std::make_shared<Connection>(loop_, url_.text);
     connection_->socket().async_connect(
         endpoint, [self = shared_from_this()](const ErrorCode& error) { self->connected(error); });
   }
@@ -84,8 +95,9 @@ class Dialing : public std::enable_shared_from_this<Dialing> {
     const int fd = connection_->socket().release(error);
     if (error) return fail("dial", error);
     // A handshake may outlive the loop, which this object must not: the timer's handler keeps it.
-    loop_->dialer().relay->connect(
-        fd, loop_->dialer().context, server_name(url_),
+    const tls::Dialer& dialer = loop_->dialer();
+    dialer.relay->connect(
+        fd, dialer.context, dialer.server_name.empty() ? server_name(url_) : dialer.server_name,
         [weak = weak_from_this(), post = loop_->poster()](const tls::Outcome& outcome) {
           // Closed if the task is dropped, since the loop stops.
           std::shared_ptr<int> plain(new int(outcome.fd), [](int* left) {

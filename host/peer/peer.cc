@@ -42,6 +42,11 @@ void Peer::stop() {
   context_->log(LogLevel::kInfo, "stopped remote peer", {{"remote-peer-id", hex_text(id_)}});
 }
 
+void Peer::finish() {
+  stopped_ = true;
+  pipeline_->finish();
+}
+
 void Peer::beat() {
   app_writer_->heartbeat();
   message_writer_->heartbeat();

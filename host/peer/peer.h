@@ -19,6 +19,8 @@ class Peer : public std::enable_shared_from_this<Peer> {
 
   void start();
   void stop();
+  // Of a remote: what it has been given to send still goes.
+  void finish();
 
   // Queues; flush() sends what streams have.
   void send(raft::Message&& message);

@@ -32,6 +32,7 @@ void Pipeline::pump() {
     queue_.pop_front();
     post(std::move(worker), message);
   }
+  if (finishing_ && idle_.size() == workers_.size()) stop();
 }
 
 void Pipeline::post(CallerRef worker, const raft::Message& message) {
@@ -81,6 +82,11 @@ void Pipeline::stop() {
   workers_.clear();
   context_->log(LogLevel::kInfo, "stopped HTTP pipelining with remote peer",
                 {{"local-member-id", context_->local_text}, {"remote-peer-id", hex_text(peer_)}});
+}
+
+void Pipeline::finish() {
+  finishing_ = true;
+  pump();
 }
 
 Status check_post_answer(Context* context, NodeId to, const HttpResponse& response) {

@@ -22,6 +22,8 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   // False if the queue is full.
   bool enqueue(raft::Message&& message);
   void stop();
+  // Stops once all that was queued is answered; nothing is queued from now on.
+  void finish();
 
  private:
   void pump();
@@ -36,6 +38,7 @@ class Pipeline : public std::enable_shared_from_this<Pipeline> {
   std::deque<raft::Message> queue_;
   std::vector<CallerRef> idle_;
   std::vector<CallerRef> workers_;
+  bool finishing_ = false;
   bool stopped_ = false;
 };
 

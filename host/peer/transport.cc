@@ -71,7 +71,9 @@ struct Transport::Impl : PeerBook {
 void Transport::Impl::add_peer(NodeId id, const Urls& urls) {
   if (context->stopping || peers.contains(id)) return;
   if (auto it = remotes.find(id); it != remotes.end()) {
-    it->second->stop();
+    // A member that joins has just acknowledged the entry that makes this one known to it; without
+    // that, the leader would send nothing before the next heartbeat, and promote no learner.
+    it->second->finish();
     remotes.erase(it);
   }
   context->counters.add(id, true);

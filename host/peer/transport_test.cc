@@ -145,6 +145,18 @@ TEST(Transport, WithoutStreamsMessagesGoByPost) {
   ASSERT_TRUE(a.wait([&] { return a.removals_ == 1; }));
 }
 
+TEST(Transport, WhatWasSentBeforeTheMemberIsKnownStillArrives) {
+  TestMember a(1), b(2);
+  ASSERT_TRUE(a.transport().add_remote(2, {b.url()}).ok());
+  constexpr uint64_t kCount = 40;  // Most of them wait in the queue.
+  for (uint64_t i = 0; i < kCount; ++i) {
+    a.transport().send({message(MessageType::kHeartbeat, 1, 2, i)});
+  }
+  a.know(b);
+  EXPECT_TRUE(b.wait([&] { return b.received_.size() == kCount; }));
+  EXPECT_TRUE(a.wait_for_log("stopped HTTP pipelining with remote peer"));
+}
+
 TEST(Transport, ARemovedMemberIsTold) {
   TestMember a(1), b(2);
   a.change([&] { a.removed_ids_.insert(2); });
@@ -487,6 +499,21 @@ TEST(Client, IsGoneBeforeAHandshakeEnds) {
     relay.stop();
     if (by_stop) ::close(member);
   }
+}
+
+TEST(Client, ComesFromTheAddressItIsGiven) {
+  TestListener listener;
+  HttpClient client({.local_address = "127.0.0.2"});
+  HttpCall call;
+  call.url = listener.url();
+  client.call(call, [](const Result<HttpResponse>&) {});
+  int fd = -1;
+  while (fd < 0) fd = listener.accept();
+  sockaddr_in from{};
+  socklen_t size = sizeof from;
+  ASSERT_EQ(::getpeername(fd, reinterpret_cast<sockaddr*>(&from), &size), 0);
+  EXPECT_EQ(ntohl(from.sin_addr.s_addr), 0x7f000002u);
+  ::close(fd);
 }
 
 }  // namespace

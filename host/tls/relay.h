@@ -75,10 +75,12 @@ class Relay {
   std::unique_ptr<Impl> impl_;
 };
 
-// What a client of TLS servers needs. Copies share the same.
+// What a client of servers that may speak TLS needs. Copies share the same relay and context.
 struct Dialer {
   Relay* relay = nullptr;  // Null: no TLS. Outlives whoever dials.
   std::shared_ptr<Context> context;
+  std::string server_name = {};  // That the server's certificate must have; empty: the URL's host.
+  std::string local_address = {};  // An IP address that connections come from; empty: any.
 };
 
 }  // namespace mortise::tls
