@@ -129,4 +129,10 @@ RpcStatus Call::too_large(size_t response_bytes) {
 
 std::string_view Call::grpc_path() const { return method_->grpc_path; }
 
+void refuse_for_space(std::shared_ptr<Call> call, RefuseFn refuse) {
+  Node* node = call->context().node;
+  node->raise_no_space(
+      [call = std::move(call), refuse] { refuse(call.get(), rpc_errors::kNoSpace); });
+}
+
 }  // namespace mortise::api

@@ -144,4 +144,10 @@ inline void propose(Call call, uint32_t field) {
   propose(std::move(call), field, request);
 }
 
+// Refuses a call that the quota has no space for, once the alarm is on: who is told that there is
+// no space finds the alarm, in the health of the member too.
+void refuse_for_space(
+    std::shared_ptr<Call> call,
+    RefuseFn refuse = [](Call* call, const RpcStatus& status) { call->fail(status); });
+
 }  // namespace mortise::api

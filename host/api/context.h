@@ -104,8 +104,11 @@ class Node {
   virtual uint64_t applied_index() const = 0;
   // A positive id that nobody else has.
   virtual int64_t new_lease_id() = 0;
-  // Would `cost` bytes more stay within the quota? Raises the NOSPACE alarm if not.
+  // Would `cost` bytes more stay within the quota?
   virtual bool has_space(int64_t cost) = 0;
+  // Raises this member's NOSPACE alarm, and calls done() when it is on or could not be raised, on
+  // any thread, maybe before this returns.
+  virtual void raise_no_space(std::function<void()> done) = 0;
   virtual StoreFigures store_figures() = 0;
   virtual rpc::ServerStream* open_watch(const rpc::ClientStream& client,
                                         std::shared_ptr<auth::Warrant> warrant) = 0;

@@ -44,7 +44,7 @@ void election_proclaim(Call call) {
     put.key = leader.key();
     put.value = request.value();
     if (!c->context().node->has_space(put_cost(put)))
-      return fail_inner(c.get(), rpc_errors::kNoSpace);
+      return refuse_for_space(std::move(c), fail_inner);
     if (leader.key().empty()) return fail_inner(c.get(), rpc_errors::kEmptyKey);
     propose_for(std::move(c), wire::kRaftTxn,
                 lock::update_key(leader.key(), leader.rev(), request.value(), session),

@@ -42,6 +42,7 @@ class FakeNode : public Node {
   uint64_t applied_index() const override { unused(); }
   int64_t new_lease_id() override { unused(); }
   bool has_space(int64_t) override { unused(); }
+  void raise_no_space(std::function<void()>) override { unused(); }
   StoreFigures store_figures() override { unused(); }
   rpc::ServerStream* open_watch(const rpc::ClientStream&, std::shared_ptr<auth::Warrant>) override {
     unused();

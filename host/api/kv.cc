@@ -159,7 +159,9 @@ void kv_range(Call call) {
 void kv_put(Call call) {
   wire::PutRequest request;
   if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  if (!call.context().node->has_space(put_cost(request))) return call.fail(rpc_errors::kNoSpace);
+  if (!call.context().node->has_space(put_cost(request))) {
+    return refuse_for_space(std::make_shared<Call>(std::move(call)));
+  }
   RpcStatus rpc = check_put(request);
   if (!rpc.ok()) return call.fail(rpc);
   propose(std::move(call), wire::kRaftPut);
@@ -178,7 +180,9 @@ void kv_txn(Call call) {
   wire::TxnRequest request;
   if (!wire::decode(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   int64_t cost = txn_cost(request);
-  if (cost > 0 && !context.node->has_space(cost)) return call.fail(rpc_errors::kNoSpace);
+  if (cost > 0 && !context.node->has_space(cost)) {
+    return refuse_for_space(std::make_shared<Call>(std::move(call)));
+  }
   RpcStatus rpc = check_txn(request, context.limits.txn_ops_max);
   if (!rpc.ok()) return call.fail(rpc);
   if (!is_read_only(request)) return propose(std::move(call), wire::kRaftTxn);

@@ -22,6 +22,8 @@ class ReadNode : public FakeNode {
     return refused;
   }
   uint64_t term() const override { return 1; }
+  bool has_space(int64_t) override { return false; }
+  void raise_no_space(std::function<void()> done) override { tasks.push_back(std::move(done)); }
 
   std::deque<std::function<void()>> tasks;
   RpcStatus refused;
@@ -120,6 +122,30 @@ TEST_F(KvReadTest, ALongRangeIsReadElsewhereAndComplete) {
     for (size_t i = 0; i < expected; ++i) {
       ASSERT_EQ(response.kvs(static_cast<int>(i)).key(), "k" + std::to_string(100'000 + i));
     }
+  }
+}
+
+TEST_F(KvReadTest, WhoFindsNoSpaceHearsItWhenTheAlarmIsOn) {
+  pb::PutRequest put;
+  put.set_key("k");
+  put.set_value("v");
+  pb::TxnRequest txn;
+  *txn.add_success()->mutable_request_put() = put;
+  pb::LeaseGrantRequest grant;
+  const std::pair<const char*, const google::protobuf::Message*> kRequests[] = {
+      {"/etcdserverpb.KV/Put", &put},
+      {"/etcdserverpb.KV/Txn", &txn},
+      {"/etcdserverpb.Lease/LeaseGrant", &grant},
+  };
+  for (const auto& [path, request] : kRequests) {
+    Answer answer;
+    call(path, *request, &answer);
+    EXPECT_FALSE(answer.answered) << path;
+    ASSERT_EQ(node_.tasks.size(), 1u) << path;
+    node_.tasks.front()();
+    node_.tasks.clear();
+    ASSERT_TRUE(answer.answered) << path;
+    EXPECT_EQ(answer.message, rpc_errors::kNoSpace.message) << path;
   }
 }
 

@@ -10,7 +10,9 @@ void lease_grant(Call call) {
   etcdserverpb::LeaseGrantRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
   Node* node = call.context().node;
-  if (!node->has_space(kLeaseCost)) return call.fail(rpc_errors::kNoSpace);
+  if (!node->has_space(kLeaseCost)) {
+    return refuse_for_space(std::make_shared<Call>(std::move(call)));
+  }
   if (request.id() == 0) request.set_id(node->new_lease_id());
   propose(std::move(call), wire::kRaftLeaseGrant, request.SerializeAsString());
 }

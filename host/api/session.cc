@@ -62,7 +62,7 @@ void propose_for(SharedCall call, uint32_t field, const std::string& request, Ne
 void with_session(SharedCall call, int64_t lease, std::function<void(SharedCall, int64_t)> next) {
   if (lease != 0) return next(std::move(call), lease);
   Node* node = call->context().node;
-  if (!node->has_space(kLeaseCost)) return fail_inner(call.get(), rpc_errors::kNoSpace);
+  if (!node->has_space(kLeaseCost)) return refuse_for_space(std::move(call), fail_inner);
   int64_t granted = node->new_lease_id();
   propose_for(std::move(call), wire::kRaftLeaseGrant, lock::grant_lease(granted),
               [granted, next = std::move(next)](SharedCall c, const apply::ApplyResult&) {
@@ -77,7 +77,7 @@ Cancellable* compete(Call call, lock::Claim claim,
   put.key = claim.name;
   put.value = claim.value;
   if (!context.node->has_space(put_cost(put))) {
-    fail_inner(&call, rpc_errors::kNoSpace);
+    refuse_for_space(share(std::move(call)), fail_inner);
     return nullptr;
   }
   claim.warrant = warrant_of(call);

@@ -44,7 +44,6 @@ void Server::watch_leader(apply::WaitList::Clock::time_point now) {
 void Server::refresh_store_size() {
   auto size = store_->size();
   if (size.ok()) store_size_.refresh(*size);
-  if (!alarms_.is_active(apply::kAlarmNoSpace)) no_space_proposed_ = false;
 }
 
 void Server::maybe_release_log() {

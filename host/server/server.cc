@@ -23,6 +23,9 @@ uint64_t first_request_id(uint64_t member_id) {
 constexpr std::chrono::milliseconds kDrainTime{1000};
 constexpr std::chrono::milliseconds kCallGrace{600};
 
+// Calls that wait for the NOSPACE alarm before they are refused.
+constexpr size_t kRefusalsWaitingMax = 10'000;
+
 // What members publish in our way ends older ones for good: they cannot read it in the log.
 constexpr membership::Version kFirstThatReads{3, 5};
 
@@ -256,16 +259,40 @@ bool Server::has_space(int64_t cost) {
   int64_t quota = context_->limits.quota_bytes;
   if (store_size_.figures().bytes + cost < quota) return true;
   refresh_store_size();
-  if (store_size_.figures().bytes + cost < quota) return true;
-  if (!no_space_proposed_.exchange(true)) {
-    std::string alarm;
-    wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE
-    wire::append_varint_field(&alarm, 2, cluster_->local_id());
-    wire::append_varint_field(&alarm, 3, apply::kAlarmNoSpace);
-    std::promise<RpcStatus> ignored;
-    propose(wire::kRaftAlarm, alarm, {}, std::make_unique<PromiseWaiter>(std::move(ignored)));
+  return store_size_.figures().bytes + cost < quota;
+}
+
+void Server::raise_no_space(std::function<void()> done) {
+  class Raised : public apply::Waiter {
+   public:
+    explicit Raised(Server* server) : server_(server) {}
+    void complete(apply::ApplyResult) override {
+      std::vector<std::function<void()>> waiters;
+      {
+        std::lock_guard lock(server_->no_space_mutex_);
+        waiters.swap(server_->no_space_waiters_);
+      }
+      for (auto& waiter : waiters) waiter();
+    }
+
+   private:
+    Server* const server_;
+  };
+  if (alarms_.is_raised({cluster_->local_id(), apply::kAlarmNoSpace})) return done();
+  bool is_first = false, waits = false;
+  {
+    std::lock_guard lock(no_space_mutex_);
+    is_first = no_space_waiters_.empty();
+    waits = no_space_waiters_.size() < kRefusalsWaitingMax;
+    if (waits) no_space_waiters_.push_back(std::move(done));
   }
-  return false;
+  if (!waits) return done();
+  if (!is_first) return;
+  std::string alarm;
+  wire::append_varint_field(&alarm, 1, 1);  // ACTIVATE
+  wire::append_varint_field(&alarm, 2, cluster_->local_id());
+  wire::append_varint_field(&alarm, 3, apply::kAlarmNoSpace);
+  propose(wire::kRaftAlarm, alarm, {}, std::make_unique<Raised>(this));
 }
 
 void Server::log(std::string_view level, std::string_view message,

@@ -115,6 +115,7 @@ class Server : public api::Node {
   uint64_t applied_index() const override { return applied_index_.load(std::memory_order_acquire); }
   int64_t new_lease_id() override;
   bool has_space(int64_t cost) override;
+  void raise_no_space(std::function<void()> done) override;
   api::StoreFigures store_figures() override;
   rpc::ServerStream* open_watch(const rpc::ClientStream& client,
                                 std::shared_ptr<auth::Warrant> warrant) override;
@@ -220,6 +221,7 @@ class Server : public api::Node {
 
   // listening.cc
   Status make_tls();
+  std::string local_address() const;
   Status make_self_signed(config::TlsOptions* tls, const char* folder,
                           const std::vector<config::Url>& urls);
   tls::LogHook tls_log();
@@ -372,7 +374,8 @@ class Server : public api::Node {
   std::atomic<uint64_t> applied_index_{0};
   std::atomic<uint64_t> next_request_id_{0};
   StoreSize store_size_;
-  std::atomic<bool> no_space_proposed_{false};
+  std::mutex no_space_mutex_;
+  std::vector<std::function<void()>> no_space_waiters_;  // Guarded by it. Some: it is proposed.
   std::atomic<bool> logs_all_calls_{false};
   std::atomic<bool> releasing_log_{false};
   std::atomic<bool> reaping_stores_{false};

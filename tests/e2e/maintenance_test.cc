@@ -110,10 +110,10 @@ TEST_P(MaintenanceTest, SmallQuota) {
   std::string last;
   for (int i = 0; i < 100 && last != no_space; ++i) last = put("big", std::string(4096, 'b'));
   EXPECT_EQ(last, no_space);
-  EXPECT_EQ(put("small", "a"), no_space);
   const std::string text =
       "memberID:" + std::to_string(status().header().member_id()) + " alarm:NOSPACE";
-  EXPECT_THAT(errors(), ElementsAre(text));
+  EXPECT_THAT(errors(), ElementsAre(text)) << "who is refused finds the alarm";
+  EXPECT_EQ(put("small", "a"), no_space);
   restart();
   EXPECT_THAT(errors(), ElementsAre(text));
   EXPECT_EQ(put("small", "a"), no_space);
