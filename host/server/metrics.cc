@@ -234,6 +234,10 @@ void Server::show_mvcc(Exposition& out) {
         static_cast<double>(size.in_use));
   gauge("etcd_mvcc_db_open_read_transactions", "The number of currently open read transactions",
         static_cast<double>(store_->open_readers()));
+  if (context_->authority != nullptr) {
+    gauge("etcd_debugging_auth_revision", "The current revision of auth store.",
+          static_cast<double>(context_->authority->revision()));
+  }
   gauge("etcd_debugging_mvcc_current_revision", "The current revision of store.",
         static_cast<double>(revision()));
   gauge("etcd_debugging_mvcc_compact_revision", "The revision of the last compaction in store.",
