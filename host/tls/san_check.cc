@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "host/config/go_syntax.h"
+
 namespace mortise::tls {
 namespace {
 
@@ -77,9 +79,8 @@ Status check_san(const Identity& identity, const std::string& remote_ip, Resolve
   if (identity.ip_addresses.empty() && dns_names.empty()) return Status();
   if (contains(identity.ip_addresses, remote_ip)) return Status();
   if (dns_names.empty()) {
-    return invalid("tls: \"" + remote_ip +
-                   "\" does not match any of the certificate's IP addresses " +
-                   listed(identity.ip_addresses));
+    return invalid("x509: certificate is valid for " + config::join(identity.ip_addresses, ", ") +
+                   ", not " + remote_ip);
   }
   for (const std::string& name : resolver->names_of(remote_ip)) {
     for (const std::string& pattern : dns_names) {
