@@ -74,7 +74,6 @@ std::string notes(const Option& option) {
   }
   switch (option.support) {
     case Support::kEffective: break;
-    case Support::kPartly: out += "Limit: " + roff(option.note) + ".\n"; break;
     case Support::kNotYet: out += "Refused in this version: " + roff(option.note) + ".\n"; break;
     case Support::kNoEffect: out += "Without effect: " + roff(option.note) + ".\n"; break;
   }

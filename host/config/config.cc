@@ -323,6 +323,15 @@ class Parser {
     discovery.user = values_.text("discovery-user");
     discovery.password = values_.text("discovery-password");
     discovery.auth_token = values_.text("discovery-config.client.auth.token");
+    TlsOptions& tls = discovery.tls;
+    tls.cert_file = values_.text("discovery-cert");
+    tls.key_file = values_.text("discovery-key");
+    tls.trusted_ca_file = values_.text("discovery-cacert");
+    tls.self_signed = values_.flag("discovery-insecure-skip-tls-verify");
+    discovery.server_name = values_.text("discovery-config.client.secure.server-name");
+    discovery.has_tls = tls.has_certificate() || !tls.trusted_ca_file.empty() || tls.self_signed ||
+                        !discovery.server_name.empty() ||
+                        !values_.flag("discovery-insecure-transport");
     discovery.srv_domain = values_.text("discovery-srv");
     discovery.srv_name = values_.text("discovery-srv-name");
     discovery.dns_server = values_.text("discovery-dns-server");

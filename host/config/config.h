@@ -45,7 +45,10 @@ struct Discovery {
   std::string user;
   std::string password;
   std::string auth_token;
-  std::string srv_domain;  // Empty: the DNS is not asked.
+  bool has_tls = false;  // Endpoints without a scheme are asked over TLS.
+  TlsOptions tls;
+  std::string server_name;  // That a certificate must have; empty: the endpoint's host.
+  std::string srv_domain;   // Empty: the DNS is not asked.
   std::string srv_name;
   std::string dns_server;  // Empty: the system's.
 };

@@ -34,22 +34,17 @@ Strings past_keys(const ParseOutcome& outcome) {
   return keys;
 }
 
-TEST(ConfigFile, SampleIsRefusedForWhatItAsks) {
+TEST(ConfigFile, SampleIsServed) {
   const ParseOutcome outcome = run_testdata("sample.yml");
-  EXPECT_EQ(outcome.exit_code, 1);
-  const std::string error = verify_error(outcome);
-  EXPECT_THAT(error, HasSubstr("--enable-pprof is not supported yet"));
-  EXPECT_EQ(outcome.config.log_level, "debug");
-}
-
-TEST(ConfigFile, SampleWithoutThatIsServed) {
-  const ParseOutcome outcome = run_testdata("served.yml");
   ASSERT_EQ(outcome.action, Action::kRun) << verify_error(outcome);
   EXPECT_EQ(outcome.config.name, "default");
   EXPECT_EQ(outcome.config.data_dir, "default.etcd");
   EXPECT_EQ(outcome.config.initial_cluster, "default=http://localhost:2380");
   EXPECT_FALSE(outcome.config.strict_reconfig_check);
   EXPECT_EQ(outcome.config.log_outputs, Strings{"stderr"});
+  EXPECT_EQ(outcome.config.log_level, "debug");
+  EXPECT_EQ(field(find_line(outcome, "an option has no effect in this server"), "option"),
+            "--enable-pprof");
   EXPECT_EQ(past_keys(outcome), (Strings{"discovery", "discovery-fallback", "discovery-proxy",
                                          "proxy", "proxy-failure-wait"}));
   EXPECT_NE(
@@ -265,18 +260,8 @@ TEST(ConfigFile, NotYetOptionsAreNamedByTheirKey) {
     const char* content;
     const char* error;
   } kTests[] = {
-      {"discovery-config: {client: {secure: {cert: c}}}",
-       "discovery-config.client.secure.cert (--discovery-cert) is not supported yet"},
       {"discovery-config: {client: {max-recv-bytes: 5}}",
        "discovery-config.client.max-recv-bytes is not supported yet"},
-      {"discovery-config: {token: t, client: {endpoints: ['https://h:1']}}",
-       "discovery-config.client.endpoints (--discovery-endpoints)=https://h:1 is not supported "
-       "yet: "
-       "discovery speaks no TLS in this version"},
-      {"enable-pprof: true",
-       "--enable-pprof is not supported yet: the server has no run-time profiles as Go programs "
-       "have "
-       "them"},
   };
   for (const auto& test : kTests) {
     EXPECT_THAT(verify_error(run_file(test.content)), HasSubstr(test.error)) << test.content;

@@ -569,23 +569,12 @@ TEST(NotYet, EveryOptionIsRefusedByName) {
   EXPECT_GT(refused, 0);
 }
 
-TEST(NotYet, Values) {
-  const struct {
-    Strings flags;
-    std::string error;
-  } kTests[] = {
-      {{"--feature-gates=SetMemberLocalAddr=true"},
-       "--feature-gates=SetMemberLocalAddr=true is not supported yet: the gate has no effect in "
-       "this version"},
-  };
-  for (const auto& test : kTests) EXPECT_EQ(verify_error(run(test.flags)), test.error);
-}
-
 TEST(NotYet, AcceptedValues) {
   const std::vector<Strings> kTests = {
       {"--feature-gates=InitialCorruptCheck=true"},
       {"--feature-gates=FastLeaseKeepAlive=false,TxnModeWriteWithSharedBuffer=false"},
-      {"--feature-gates=AllBeta=true"},
+      {"--feature-gates=SetMemberLocalAddr=true"},
+      {"--feature-gates=AllAlpha=true,AllBeta=true"},
       {"--feature-gates=CompactHashCheck=false,AllBeta=false"},
       {"--enable-grpc-gateway=false"},
       {"--feature-gates=PriorityRequest=true,StopGRPCServiceOnDefrag=true"},
@@ -657,8 +646,6 @@ TEST(Gates, ExplicitValueWinsOverGroups) {
   EXPECT_FALSE(without.feature_gates.at("InitialCorruptCheck"));
   EXPECT_FALSE(without.feature_gates.at("CompactHashCheck"));
   EXPECT_EQ(without.corrupt_check_time, seconds(0));
-  EXPECT_THAT(verify_error(run({"--feature-gates=AllAlpha=true"})),
-              HasSubstr("SetMemberLocalAddr=true"));
 }
 
 // --- automatic compaction ---
@@ -736,9 +723,25 @@ TEST(Discovery, Service) {
   EXPECT_EQ(discovery.user, "u:p");
   EXPECT_EQ(discovery.dial_timeout, std::chrono::seconds(3));
   EXPECT_EQ(discovery.request_timeout, std::chrono::seconds(4));
-  EXPECT_THAT(verify_error(run({"--discovery-token=t", "--discovery-endpoints=https://h:1"})),
-              HasSubstr("--discovery-endpoints=https://h:1 is not supported yet: discovery speaks "
-                        "no TLS in this version"));
+  EXPECT_FALSE(discovery.has_tls);
+}
+
+TEST(Discovery, Tls) {
+  const Strings service = {"--discovery-token=t", "--discovery-endpoints=h:1"};
+  const auto with = [&](const Strings& flags) {
+    Strings all = service;
+    all.insert(all.end(), flags.begin(), flags.end());
+    return run(all).config.discovery;
+  };
+  const Discovery files =
+      with({"--discovery-cert=c", "--discovery-key=k", "--discovery-cacert=ca"});
+  EXPECT_TRUE(files.has_tls);
+  EXPECT_EQ(files.tls.cert_file + files.tls.key_file + files.tls.trusted_ca_file, "ckca");
+  EXPECT_FALSE(files.tls.self_signed);
+  EXPECT_TRUE(with({"--discovery-insecure-transport=false"}).has_tls);
+  const Discovery unverified = with({"--discovery-insecure-skip-tls-verify"});
+  EXPECT_TRUE(unverified.has_tls);
+  EXPECT_TRUE(unverified.tls.self_signed);
 }
 
 TEST(Discovery, Dns) {

@@ -14,7 +14,6 @@ struct Gate {
   std::string_view name;
   bool default_on;
   Stage stage;
-  bool may_turn_on;
 };
 
 // CompactHashCheck and InitialCorruptCheck, which compare members with each other, are on here and
@@ -23,15 +22,15 @@ struct Gate {
 // checkpoint of a lease is always stored, with LeaseCheckpointPersist or without, as in etcd
 // from 3.6 on.
 constexpr Gate kGates[] = {
-    {"CompactHashCheck", true, Stage::kAlpha, true},
-    {"FastLeaseKeepAlive", true, Stage::kBeta, true},
-    {"InitialCorruptCheck", true, Stage::kAlpha, true},
-    {"LeaseCheckpoint", false, Stage::kAlpha, true},
-    {"LeaseCheckpointPersist", false, Stage::kAlpha, true},
-    {"PriorityRequest", false, Stage::kAlpha, true},
-    {"SetMemberLocalAddr", false, Stage::kAlpha, false},
-    {"StopGRPCServiceOnDefrag", false, Stage::kAlpha, true},
-    {"TxnModeWriteWithSharedBuffer", true, Stage::kBeta, true},
+    {"CompactHashCheck", true, Stage::kAlpha},
+    {"FastLeaseKeepAlive", true, Stage::kBeta},
+    {"InitialCorruptCheck", true, Stage::kAlpha},
+    {"LeaseCheckpoint", false, Stage::kAlpha},
+    {"LeaseCheckpointPersist", false, Stage::kAlpha},
+    {"PriorityRequest", false, Stage::kAlpha},
+    {"SetMemberLocalAddr", false, Stage::kAlpha},
+    {"StopGRPCServiceOnDefrag", false, Stage::kAlpha},
+    {"TxnModeWriteWithSharedBuffer", true, Stage::kBeta},
 };
 constexpr std::string_view kAllAlpha = "AllAlpha";
 constexpr std::string_view kAllBeta = "AllBeta";
@@ -81,16 +80,6 @@ std::map<std::string, bool> effective_feature_gates(const std::map<std::string, 
                                                              : gate.default_on;
   }
   return effective;
-}
-
-std::vector<std::string> unsupported_feature_gates(const std::map<std::string, bool>& effective) {
-  std::vector<std::string> names;
-  for (const Gate& gate : kGates) {
-    const auto found = effective.find(std::string(gate.name));
-    if (!gate.may_turn_on && found != effective.end() && found->second)
-      names.emplace_back(gate.name);
-  }
-  return names;
 }
 
 std::vector<std::string> describe_feature_gates() {

@@ -1,4 +1,4 @@
-// etcd's feature gates: names, stages, defaults, and which of them this version can turn on.
+// etcd's feature gates: names, stages, defaults.
 // Internal to host/config. Pure.
 #pragma once
 
@@ -17,9 +17,6 @@ Status parse_feature_gates(std::string_view text, std::map<std::string, bool>& g
 // Every single gate with the value it has after `gates`: an explicit value wins over AllAlpha and
 // AllBeta, those win over the default.
 std::map<std::string, bool> effective_feature_gates(const std::map<std::string, bool>& gates);
-
-// Gates that are on but have no effect in this version.
-std::vector<std::string> unsupported_feature_gates(const std::map<std::string, bool>& effective);
 
 // "Name=true|false (ALPHA - default=false)", sorted.
 std::vector<std::string> describe_feature_gates();

@@ -24,7 +24,6 @@ std::string_view platform() {
 std::string support_text(const Option& option) {
   switch (option.support) {
     case Support::kEffective: return "";
-    case Support::kPartly: return std::string(option.note);
     case Support::kNotYet: return "not yet: " + std::string(option.note);
     case Support::kNoEffect: return "no effect: " + std::string(option.note);
   }

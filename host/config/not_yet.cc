@@ -22,19 +22,6 @@ void refuse(const Values& values, std::string_view name, const std::string& valu
                     " is not supported yet: " + std::string(reason));
 }
 
-void refuse_values(const Values& values, StringList& refused) {
-  for (const std::string& endpoint : values.get<StringList>("discovery-endpoints")) {
-    if (!trim(endpoint).starts_with("https://") && !trim(endpoint).starts_with("unixs:")) continue;
-    refuse(values, "discovery-endpoints", endpoint, "discovery speaks no TLS in this version",
-           refused);
-  }
-  const auto gates = effective_feature_gates(values.get<GateMap>("feature-gates"));
-  for (const std::string& gate : unsupported_feature_gates(gates)) {
-    refuse(values, "feature-gates", gate + "=true", "the gate has no effect in this version",
-           refused);
-  }
-}
-
 // Values that mean the default, written in another way.
 bool means_default(const Option& option, const Data& data) {
   if (option.name == "backend-bbolt-freelist-type") return std::get<std::string>(data).empty();
@@ -65,7 +52,6 @@ Status refuse_not_yet(const Values& values) {
     if (means_default(table[i], values.data(index))) continue;
     refuse(values, table[i].name, "", table[i].note, refused);
   }
-  refuse_values(values, refused);
   if (refused.empty()) return {};
   return invalid(join(refused, "; "));
 }

@@ -55,7 +55,6 @@ enum class Group : uint8_t {
 
 enum class Support : uint8_t {
   kEffective,
-  kPartly,  // Some values are refused by rules of their own; `note` says which.
   kNotYet,  // Any value but the default is refused; `note` is the reason.
   // It tunes what this server does not have. Any value is taken; one that is not the default is
   // logged with `note`.

@@ -173,6 +173,22 @@ std::vector<std::string> url_texts(const std::vector<Url>& urls) {
   return texts;
 }
 
+std::string routable_address(const std::vector<Url>& urls) {
+  for (const Url& url : urls) {
+    in_addr v4{};
+    if (::inet_pton(AF_INET, url.host.c_str(), &v4) == 1) {
+      const uint32_t address = ntohl(v4.s_addr);
+      if (address >> IN_CLASSA_NSHIFT != IN_LOOPBACKNET && address != INADDR_ANY) return url.host;
+    }
+    in6_addr v6{};
+    if (::inet_pton(AF_INET6, url.host.c_str(), &v6) == 1 && !IN6_IS_ADDR_LOOPBACK(&v6) &&
+        !IN6_IS_ADDR_UNSPECIFIED(&v6)) {
+      return url.host;
+    }
+  }
+  return {};
+}
+
 Status check_bind_urls(const std::vector<Url>& urls) {
   for (const Url& url : urls) {
     if (url.is_unix() || url.host == "localhost" || is_ip(url.host)) continue;

@@ -30,6 +30,9 @@ Result<std::vector<Url>> parse_urls(const std::vector<std::string>& texts);
 
 std::vector<std::string> url_texts(const std::vector<Url>& urls);
 
+// The first host that is an IP address and no loopback or unspecified one; empty if there is none.
+std::string routable_address(const std::vector<Url>& urls);
+
 // kInvalid unless every URL names an IP address or localhost, so that it can be bound.
 Status check_bind_urls(const std::vector<Url>& urls);
 // kInvalid if a URL has no host.

@@ -75,6 +75,17 @@ TEST(Url, ListsAreSorted) {
   EXPECT_EQ(url_texts(urls.value()), (std::vector<std::string>{"http://a:1", "http://b:1"}));
 }
 
+TEST(Url, RoutableAddress) {
+  const auto of = [](const std::vector<std::string>& texts) {
+    return routable_address(parse_urls(texts).value());
+  };
+  EXPECT_EQ(of({"http://127.0.0.1:1", "http://[::1]:1", "http://0.0.0.0:1", "http://[::]:1",
+                "http://localhost:1", "unix://10.0.0.1:1"}),
+            "");
+  EXPECT_EQ(of({"http://127.1.2.3:1", "http://10.0.0.2:1", "http://10.0.0.1:1"}), "10.0.0.1");
+  EXPECT_EQ(of({"http://[2001:db8::1]:1", "http://a.example:1"}), "2001:db8::1");
+}
+
 TEST(Url, BindAndHostChecks) {
   for (const char* text :
        {"http://localhost:1", "http://0.0.0.0:1", "http://[::]:1", "unix://x:1"}) {

@@ -71,13 +71,15 @@ std::string error_text(const peer::HttpResponse& response) {
   return text;
 }
 
-std::string url_of(const std::string& endpoint) {
-  return endpoint.find("://") == std::string::npos ? "http://" + endpoint : endpoint;
+std::string url_of(const std::string& endpoint, bool is_secure) {
+  if (endpoint.find("://") != std::string::npos) return endpoint;
+  return (is_secure ? "https://" : "http://") + endpoint;
 }
 
 }  // namespace
 
-GatewayRegistry::GatewayRegistry(GatewayOptions options) : options_(std::move(options)) {
+GatewayRegistry::GatewayRegistry(GatewayOptions options)
+    : options_(std::move(options)), client_(options_.dialer) {
   if (!options_.password.empty()) return;
   const size_t colon = options_.user.find(':');
   if (colon == std::string::npos) return;
@@ -133,7 +135,7 @@ Result<std::string> GatewayRegistry::ask_endpoint(const std::string& path,
 
 Result<std::string> GatewayRegistry::post(const std::string& path, const std::string& body) {
   peer::HttpCall call;
-  call.url = url_of(options_.endpoints[at_]);
+  call.url = url_of(options_.endpoints[at_], options_.is_secure);
   call.path = path;
   call.method = "POST";
   call.headers = {{"Content-Type", "application/json"}};

@@ -18,7 +18,9 @@
 namespace mortise::discovery {
 
 struct GatewayOptions {
-  std::vector<std::string> endpoints;  // "http://host:port", "host:port", "unix://path"
+  std::vector<std::string> endpoints;  // "https://host:port", "host:port", "unix://path"
+  bool is_secure = false;              // Those without a scheme.
+  tls::Dialer dialer;
   std::chrono::milliseconds dial_limit{2000};
   std::chrono::milliseconds request_limit{5000};
   std::string user;      // With a password: it is asked for a token first.

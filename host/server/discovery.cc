@@ -1,6 +1,7 @@
 // Who founds the cluster, where the DNS or another cluster says so.
 #include <signal.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "host/discovery/gateway.h"
@@ -36,9 +37,22 @@ std::chrono::milliseconds milliseconds(std::chrono::nanoseconds time) {
   return std::max(std::chrono::ceil<std::chrono::milliseconds>(time), std::chrono::milliseconds(1));
 }
 
+bool is_secure(const std::string& endpoint) {
+  return endpoint.starts_with("https://") || endpoint.starts_with("unixs://");
+}
+
 Result<std::string> ask_service(const config::Config& config, uint64_t member_id, Log* log) {
   const config::Discovery& from = config.discovery;
   discovery::GatewayOptions gateway;
+  std::unique_ptr<tls::Relay> relay;
+  if (from.has_tls || std::any_of(from.endpoints.begin(), from.endpoints.end(), is_secure)) {
+    MORTISE_ASSIGN_OR_RETURN(gateway.dialer.context,
+                             tls::Context::create(from.tls, tls::Side::kClient, {}));
+    relay = std::make_unique<tls::Relay>("mortise-disctls", 1);
+    gateway.dialer.relay = relay.get();
+    gateway.dialer.server_name = from.server_name;
+  }
+  gateway.is_secure = from.has_tls;
   gateway.endpoints = from.endpoints;
   gateway.dial_limit = milliseconds(from.dial_timeout);
   gateway.request_limit = milliseconds(from.request_timeout);

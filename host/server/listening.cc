@@ -157,6 +157,23 @@ Status Server::make_tls() {
   return Status();
 }
 
+// As the gate SetMemberLocalAddr has it: others see connections come from an address that this
+// member's certificate may name.
+std::string Server::local_address() const {
+  if (!config_.feature_gates.at("SetMemberLocalAddr")) return {};
+  const auto texts = config::url_texts(config_.initial_advertise_peer_urls);
+  log_->info("searching for a suitable member local address in AdvertisePeerURLs",
+             {{"advertise-peer-urls", texts}});
+  const std::string address = config::routable_address(config_.initial_advertise_peer_urls);
+  if (!address.empty()) {
+    log_->info("setting member local address", {{"LocalAddr", address}});
+    return address;
+  }
+  log_->warn("unable to set a member local address due to lack of suitable local addresses",
+             {{"advertise-peer-urls", texts}});
+  return {};
+}
+
 void Server::rejected(const char* message, const Rejected& rejected) const {
   const Level level = rejected.is_plain_end ? Level::kDebug : Level::kWarn;
   log_->write(level, message, rejected_fields(rejected));
@@ -249,6 +266,7 @@ void Server::warn_of_plain_urls() const {
 }
 
 Status Server::bind_listeners() {
+  peer_dialer_.local_address = local_address();
   MORTISE_RETURN_IF_ERROR(make_tls());
   warn_of_plain_urls();
   log_->info("configuring peer listeners",

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include "host/discovery/test_dns.h"
+#include "host/tls/test_files.h"
 #include "tests/lib/client.h"
 #include "tests/lib/cluster.h"
 #include "tests/lib/node.h"
@@ -51,8 +52,9 @@ class DiscoveryTest : public ::testing::Test {
 
 class ServiceTest : public DiscoveryTest {
  protected:
-  void start_service(int size) {
-    service_ = std::make_unique<Node>(etcd_target(), NodeOptions{.in_memory = true});
+  void start_service(int size, const Target& target = etcd_target(),
+                     const NodeOptions& options = {.in_memory = true}) {
+    service_ = std::make_unique<Node>(target, options);
     ASSERT_EQ(service_->start().message(), "");
     Client client(service_->endpoint());
     const std::string key = "/_etcd/registry/" + kToken + "/_config/size";
@@ -87,6 +89,40 @@ TEST_F(ServiceTest, ThreeMembersAndNotAFourth) {
   ASSERT_TRUE(service_->stop().has_value());
   ASSERT_TRUE(nodes_[1]->stop().has_value());
   ASSERT_EQ(nodes_[1]->launch().message(), "");
+  expect_one_cluster();
+}
+
+// The service is asked over TLS, with a certificate of the member's; endpoints without a scheme
+// too.
+TEST_F(ServiceTest, OverTls) {
+  tls::TestAuthority authority("the authority"), stranger("a stranger");
+  const tls::TestFiles files;
+  const auto server = files.options("server", authority.issue({.common_name = "server"}));
+  const auto member = files.options("member", authority.issue({.common_name = "member"}));
+  const std::string ca = files.write("ca.pem", authority.certificate());
+  NodeOptions options{.in_memory = true};
+  options.client_url = "http://127.0.0.1:" + std::to_string(free_port());
+  const std::string secure = "127.0.0.1:" + std::to_string(free_port());
+  options.flags = {"--listen-client-urls=" + options.client_url + ",https://" + secure,
+                   "--cert-file=" + server.cert_file, "--key-file=" + server.key_file,
+                   "--trusted-ca-file=" + ca, "--client-cert-auth"};
+  start_service(2, mortise_target("lmdb"), options);
+
+  const auto flags = [&](const std::string& endpoint, const std::string& ca_file) {
+    return std::vector<std::string>{
+        "--discovery-token=" + kToken, "--discovery-endpoints=" + endpoint,
+        "--discovery-cacert=" + ca_file, "--discovery-cert=" + member.cert_file,
+        "--discovery-key=" + member.key_file};
+  };
+  Node& distrustful =
+      add_member(flags("https://" + secure, files.write("other.pem", stranger.certificate())));
+  ASSERT_EQ(distrustful.launch().message(), "");
+  EXPECT_TRUE(Cluster::wait_for([&] {
+    return distrustful.log().find("failed to verify certificate") != std::string::npos;
+  })) << distrustful.log();
+  nodes_.clear();
+  ASSERT_EQ(add_member(flags("https://" + secure, ca)).launch().message(), "");
+  ASSERT_EQ(add_member(flags(secure, ca)).launch().message(), "");
   expect_one_cluster();
 }
 
