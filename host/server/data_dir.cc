@@ -29,7 +29,8 @@ Status check_foreign(const std::string& path) {
   if (fs::exists(snap + "/db", error)) {
     return invalid("data directory " + path +
                    " belongs to an etcd server (it has member/snap/db), and holds data of mortise "
-                   "too; move one of them away");
+                   "too; if an etcd was started here by mistake, remove member/snap, otherwise "
+                   "move one of them away");
   }
   if (fs::exists(snap, error) && !ours) {
     return invalid("data directory " + path +

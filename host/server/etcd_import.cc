@@ -246,6 +246,7 @@ Status Import::load_store() {
     return errno_status(errno, "cannot create directory " + paths_.store);
   }
   MORTISE_ASSIGN_OR_RETURN(auto source, bbolt::FileSource::open(database_));
+  server_log_->info("loading etcd's database", {{"path", database_}, {"bytes", source->size()}});
   MORTISE_ASSIGN_OR_RETURN(auto store, hooks_.open_store(paths_.store));
   load_.temp_dir = paths_.temp;
   load_.position = applied_;

@@ -191,6 +191,10 @@ Status Takeover::run() {
 
 Status Takeover::check_wal_dir() const {
   if (wal_dir_.empty()) return Status();
+  if (!exists(wal_dir_)) {
+    return invalid("there is no --wal-dir " + wal_dir_ + "; the etcd member in " + data_dir_ +
+                   " needs the one that it ran with, if any");
+  }
   std::error_code error;
   const std::string inside = fs::weakly_canonical(member_, error).string() + "/";
   if (!fs::weakly_canonical(wal_dir_, error).string().starts_with(inside)) return Status();
