@@ -39,7 +39,7 @@ class Input {
       std::memmove(data_.get(), data_.get() + begin_, kept);
     } else {
       auto data = std::unique_ptr<char[]>(new char[capacity]);
-      std::memcpy(data.get(), data_.get() + begin_, kept);
+      if (kept > 0) std::memcpy(data.get(), data_.get() + begin_, kept);
       data_ = std::move(data);
       capacity_ = capacity;
     }
