@@ -1,5 +1,7 @@
 #include "plugins/transport_grpc/call.h"
 
+#include <algorithm>
+
 #include "mortise/sdk/bytes.h"
 #include "plugins/transport_grpc/connection.h"
 #include "plugins/transport_grpc/worker.h"
@@ -67,8 +69,10 @@ bool Call::host_ended() {
 
 void Call::start_deadline(uint64_t timeout_ns) {
   if (timeout_ns == 0) return;
-  connection_.worker().deadlines.add(*this,
-                                     std::chrono::nanoseconds(static_cast<int64_t>(timeout_ns)));
+  // Further away the clock might overflow.
+  constexpr std::chrono::nanoseconds kLongest = std::chrono::hours(24 * 365 * 100);
+  const std::chrono::nanoseconds timeout(static_cast<int64_t>(timeout_ns));
+  connection_.worker().deadlines.add(*this, Clock::now() + std::min(timeout, kLongest));
 }
 
 void Call::end_deadline() { connection_.worker().deadlines.remove(*this); }

@@ -218,10 +218,11 @@ TEST(DeadlinesTest, ComeInTheirOrderUnlessRemoved) {
   std::vector<int> order;
   std::deque<Item> items;
   constexpr int kItems = 60;
+  const auto start = Clock::now();
   for (int i = 0; i < kItems; ++i) {
     items.emplace_back(i, order);
     // 37 has no divisor in common with the number, so this is another order of the same.
-    deadlines.add(items.back(), milliseconds(1 + i * 37 % kItems));
+    deadlines.add(items.back(), start + milliseconds(1 + i * 37 % kItems));
   }
   std::vector<int> expected;
   for (int ms = 0; ms < kItems; ++ms) {

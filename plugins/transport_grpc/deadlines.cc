@@ -3,18 +3,12 @@
 #include <algorithm>
 
 namespace mortise::transport_grpc {
-namespace {
 
-constexpr std::chrono::hours kLongest{24 * 365 * 100};
-
-}  // namespace
-
-void Deadlines::add(Deadlined& item, std::chrono::nanoseconds from_now) {
-  const auto now = Clock::now();
-  item.deadline_ = now + std::min<std::chrono::nanoseconds>(from_now, kLongest);
+void Deadlines::add(Deadlined& item, Clock::time_point at) {
+  item.deadline_ = at;
   heap_.push_back(&item);
   rise(heap_.size() - 1);
-  arm(now);
+  arm();
 }
 
 void Deadlines::remove(Deadlined& item) {
@@ -58,14 +52,15 @@ void Deadlines::sink(size_t at) {
   place(item, at);
 }
 
-void Deadlines::arm(Clock::time_point now) {
+void Deadlines::arm() {
   if (heap_.empty()) return;
   const auto first = heap_.front()->deadline_;
   if (armed_ && armed_for_ <= first) return;
   armed_ = true;
   armed_for_ = first;
-  timer_.start(std::max<std::chrono::nanoseconds>(first - now, std::chrono::nanoseconds(0)),
-               [this] { expire(); });
+  timer_.start(
+      std::max<std::chrono::nanoseconds>(first - Clock::now(), std::chrono::nanoseconds(0)),
+      [this] { expire(); });
 }
 
 void Deadlines::expire() {
@@ -76,7 +71,7 @@ void Deadlines::expire() {
     remove(*item);
     item->on_deadline();
   }
-  arm(now);
+  arm();
 }
 
 }  // namespace mortise::transport_grpc

@@ -29,7 +29,7 @@ class Deadlined {
 class Deadlines {
  public:
   explicit Deadlines(transport_common::Loop& loop) : timer_(loop) {}
-  void add(Deadlined& item, std::chrono::nanoseconds from_now);
+  void add(Deadlined& item, Clock::time_point at);
   void remove(Deadlined& item);  // If it has one.
   void stop() { timer_.cancel(); }
 
@@ -37,7 +37,7 @@ class Deadlines {
   void place(Deadlined* item, size_t at);
   void rise(size_t at);
   void sink(size_t at);
-  void arm(Clock::time_point now);
+  void arm();
   void expire();
 
   std::vector<Deadlined*> heap_;  // The earliest first.

@@ -1,6 +1,7 @@
 // Streams through the whole plugin: order, credit both ways, and every way to end.
 #include <gtest/gtest.h>
 
+#include "plugins/transport_grpc/grpc_client.h"
 #include "plugins/transport_grpc/test_server.h"
 
 namespace mortise::transport_grpc {

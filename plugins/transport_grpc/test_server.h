@@ -1,9 +1,5 @@
-// What the tests share: the plugin out of its shared object behind a listening socket, and a client
-// of raw bytes.
+// What the tests share: the plugin out of its shared object behind a listening socket.
 #pragma once
-
-#include <grpcpp/generic/generic_stub.h>
-#include <grpcpp/grpcpp.h>
 
 #include <atomic>
 #include <memory>
@@ -45,45 +41,6 @@ class TestServer {
   std::thread thread_;
 };
 
-struct Reply {
-  grpc::Status status;
-  std::string body;
-};
-
-// A channel of its own, so each client is a connection of its own.
-std::shared_ptr<grpc::Channel> connect_to(const std::string& address);
-
-// One unary call, waits for its end.
-Reply call_unary(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
-                 std::string_view body, grpc::ClientContext* context = nullptr);
-
-// A bidirectional stream; each operation waits until it is done.
-class ClientStream {
- public:
-  ClientStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& path);
-  ~ClientStream();
-  bool write(std::string_view body);
-  bool writes_done();
-  // False at the end of the stream.
-  bool read(std::string& out);
-  grpc::Status finish();
-  void cancel() { context_.TryCancel(); }
-
-  // A write whose end is not waited for; wait_write() does.
-  void start_write(std::string_view body);
-  bool write_ended_within(std::chrono::milliseconds time);
-  bool wait_write() { return wait(); }
-
- private:
-  bool wait();
-
-  grpc::ClientContext context_;
-  grpc::GenericStub stub_;
-  grpc::CompletionQueue queue_;
-  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> call_;
-  bool finished_ = false;
-};
-
 // Stands between one client and the server, so that the connection can be cut without a good-bye.
 class Relay {
  public:
@@ -101,8 +58,5 @@ class Relay {
   std::atomic<bool> stopping_{false};
   std::thread thread_;
 };
-
-std::string to_string(const grpc::ByteBuffer& buffer);
-grpc::ByteBuffer to_byte_buffer(std::string_view text);
 
 }  // namespace mortise::transport_grpc

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include "plugins/transport_grpc/grpc_client.h"
 #include "plugins/transport_grpc/test_server.h"
 
 namespace mortise::transport_grpc {
