@@ -253,6 +253,8 @@ TEST(RequestHeadTest, TokensAndFlags) {
   add("hasleader", "false");
   add("hasleader", "true");
   EXPECT_EQ(head.caller_flags(), 0u) << "the first value counts";
+  add("grpcgateway-accept", "application/json");
+  EXPECT_EQ(head.caller_flags(), uint32_t{MORTISE_CALLER_VIA_GATEWAY});
   add("some-bin", "not base64 \x01");
   head.clear();
   EXPECT_EQ(head.token(), "");

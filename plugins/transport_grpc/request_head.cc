@@ -107,6 +107,9 @@ void RequestHead::add_metadata(std::string_view name, std::string_view value) {
   } else if (name == "client-api-version" && !has_version_) {
     has_version_ = true;
     client_api_version_ = value;
+  } else if (name == "grpcgateway-accept") {
+    // From a gateway, whose certificate is not its clients'.
+    caller_flags_ |= MORTISE_CALLER_VIA_GATEWAY;
   }
 }
 
