@@ -8,6 +8,7 @@
 
 #include "mortise/sdk/bytes.h"
 #include "plugins/transport_grpc/deadlines.h"
+#include "plugins/transport_grpc/idle_resets.h"
 #include "plugins/transport_grpc/keepalive.h"
 #include "plugins/transport_grpc/message_reader.h"
 #include "plugins/transport_grpc/outgoing.h"
@@ -236,6 +237,50 @@ TEST(DeadlinesTest, ComeInTheirOrderUnlessRemoved) {
   end.start(milliseconds(200), [&] { loop.finish(); });
   loop.run();
   EXPECT_EQ(order, expected);
+}
+
+TEST(IdleResetsTest, AreLeftOutHoweverTheyCome) {
+  const auto frame = [](uint8_t type, uint32_t stream, std::string_view payload) {
+    std::string out = {0, 0, static_cast<char>(payload.size()), static_cast<char>(type), 0};
+    for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(stream >> shift));
+    return out.append(payload);
+  };
+  constexpr uint8_t kData = 0, kHeaders = 1, kReset = 3, kSettings = 4;
+  const std::string preface(24, 'P');
+  const std::string idle = frame(kReset, 5, "1234");
+  const std::vector<std::string> sent = {preface,
+                                         frame(kSettings, 0, ""),
+                                         idle,
+                                         frame(kHeaders, 3, "three"),
+                                         frame(kReset, 3, "1234"),
+                                         idle,
+                                         idle,
+                                         frame(kReset, 7, "too long"),
+                                         frame(kReset, 2, "1234"),
+                                         frame(kHeaders, 5, "five"),
+                                         idle,
+                                         frame(kData, 5, "")};
+  std::string bytes, wanted;
+  bool began = false;
+  for (const std::string& part : sent) {
+    began = began || part == sent[9];
+    bytes += part;
+    if (part != idle || began) wanted += part;
+  }
+  for (size_t size = 1; size <= bytes.size(); ++size) {
+    IdleResets resets;
+    std::string passed;
+    for (size_t at = 0; at < bytes.size(); at += size) {
+      EXPECT_TRUE(
+          resets.pass(std::string_view(bytes).substr(at, size), [&](std::string_view piece) {
+            passed += piece;
+            return true;
+          }));
+    }
+    EXPECT_EQ(passed, wanted) << "in pieces of " << size;
+  }
+  IdleResets refused;
+  EXPECT_FALSE(refused.pass(bytes, [](std::string_view) { return false; }));
 }
 
 TEST(RequestHeadTest, TokensAndFlags) {

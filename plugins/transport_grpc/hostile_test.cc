@@ -100,7 +100,6 @@ TEST_F(HostileTest, NonsenseEndsTheConnection) {
       greeting + make_window_update(0, 0x7fffffff) + make_window_update(0, 0x7fffffff),
       greeting + make_frame(NGHTTP2_DATA, 0, 0, "x"),
       greeting + make_data(1, "x", false),  // Nobody began it.
-      greeting + make_reset(1),
       greeting + make_headers(2, call_fields("/test.Echo/Inline")),  // An even number.
       greeting + make_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "\xff\xff\xff\xff\xff"),
       greeting + make_frame(NGHTTP2_HEADERS, 0, 1, "") + make_data(1, "", false),

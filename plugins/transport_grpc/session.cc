@@ -216,9 +216,11 @@ bool Session::start(uint64_t concurrent_streams_max) {
 }
 
 bool Session::receive(std::string_view bytes) {
-  const ssize_t taken = nghttp2_session_mem_recv(
-      session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
-  return taken == static_cast<ssize_t>(bytes.size());
+  return idle_resets_.pass(bytes, [this](std::string_view piece) {
+    const ssize_t taken = nghttp2_session_mem_recv(
+        session_, reinterpret_cast<const uint8_t*>(piece.data()), piece.size());
+    return taken == static_cast<ssize_t>(piece.size());
+  });
 }
 
 bool Session::pull(transport_common::Output& out, size_t limit, bool& more) {

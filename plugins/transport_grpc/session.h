@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "plugins/transport_common/output.h"
+#include "plugins/transport_grpc/idle_resets.h"
 #include "plugins/transport_grpc/outgoing.h"
 #include "plugins/transport_grpc/status.h"
 
@@ -105,6 +106,7 @@ class Session {
 
   SessionEvents& events_;
   nghttp2_session* session_ = nullptr;
+  IdleResets idle_resets_;
   transport_common::Output* out_ = nullptr;  // While pulling.
 };
 
