@@ -8,12 +8,14 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import sys
 import tempfile
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests" / "lib"))
+from ports import free_ports  # noqa: E402
 
 ARGUMENTS = None
 READY_SECONDS = 60
@@ -22,16 +24,6 @@ READY_SECONDS = 60
 def run(*command, **options):
     return subprocess.run([str(c) for c in command], check=True, text=True, stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options).stdout
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 class PackageTest(unittest.TestCase):

@@ -327,10 +327,10 @@ class Parser {
     tls.cert_file = values_.text("discovery-cert");
     tls.key_file = values_.text("discovery-key");
     tls.trusted_ca_file = values_.text("discovery-cacert");
-    tls.self_signed = values_.flag("discovery-insecure-skip-tls-verify");
+    tls.trusts_any_server = values_.flag("discovery-insecure-skip-tls-verify");
     discovery.server_name = values_.text("discovery-config.client.secure.server-name");
-    discovery.has_tls = tls.has_certificate() || !tls.trusted_ca_file.empty() || tls.self_signed ||
-                        !discovery.server_name.empty() ||
+    discovery.has_tls = tls.has_certificate() || !tls.trusted_ca_file.empty() ||
+                        tls.trusts_any_server || !discovery.server_name.empty() ||
                         !values_.flag("discovery-insecure-transport");
     discovery.srv_domain = values_.text("discovery-srv");
     discovery.srv_name = values_.text("discovery-srv-name");

@@ -737,11 +737,11 @@ TEST(Discovery, Tls) {
       with({"--discovery-cert=c", "--discovery-key=k", "--discovery-cacert=ca"});
   EXPECT_TRUE(files.has_tls);
   EXPECT_EQ(files.tls.cert_file + files.tls.key_file + files.tls.trusted_ca_file, "ckca");
-  EXPECT_FALSE(files.tls.self_signed);
+  EXPECT_FALSE(files.tls.trusts_any_server);
   EXPECT_TRUE(with({"--discovery-insecure-transport=false"}).has_tls);
   const Discovery unverified = with({"--discovery-insecure-skip-tls-verify"});
   EXPECT_TRUE(unverified.has_tls);
-  EXPECT_TRUE(unverified.tls.self_signed);
+  EXPECT_TRUE(unverified.tls.trusts_any_server);
 }
 
 TEST(Discovery, Dns) {

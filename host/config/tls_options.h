@@ -25,8 +25,9 @@ struct TlsOptions {
   std::string min_version;                 // "", "TLS1.2" or "TLS1.3"
   std::string max_version;
 
-  bool auto_tls = false;     // A certificate is to be made if none is given.
-  bool self_signed = false;  // It was: whoever connects to such a server cannot check it.
+  bool auto_tls = false;  // A certificate is to be made if none is given.
+  // Of a client: servers' certificates are not checked, as with those that servers made themselves.
+  bool trusts_any_server = false;
 
   bool has_certificate() const { return !cert_file.empty() || !key_file.empty(); }
 };

@@ -168,7 +168,7 @@ Result<std::shared_ptr<SSL_CTX>> build_client(const TlsOptions& options) {
   } else if (options.has_certificate()) {
     MORTISE_RETURN_IF_ERROR(use_certificate(context, options.cert_file, options.key_file));
   }
-  if (options.self_signed) {
+  if (options.trusts_any_server) {
     SSL_CTX_set_verify(context, SSL_VERIFY_NONE, nullptr);
   } else {
     MORTISE_RETURN_IF_ERROR(trust(context, options.trusted_ca_file, Side::kClient));

@@ -236,7 +236,7 @@ TEST_F(RelayTest, ClientsCheckTheServer) {
   EXPECT_THAT(refused.client.error, HasSubstr("failed to verify certificate"));
   EXPECT_EQ(refused.server.error, "remote error: tls: unknown CA");
   config::TlsOptions blind;
-  blind.self_signed = true;
+  blind.trusts_any_server = true;
   EXPECT_EQ(shake_hands(server, blind, "elsewhere").client.error, "");
 }
 

@@ -120,7 +120,7 @@ Result<config::TlsOptions> self_signed(const std::string& folder,
   out.key_file = absolute / "key.pem";
   out.client_cert_file = out.cert_file;
   out.client_key_file = out.key_file;
-  out.self_signed = true;
+  out.trusts_any_server = true;
   out.cipher_suites = given.cipher_suites;
   out.min_version = given.min_version;
   out.max_version = given.max_version;

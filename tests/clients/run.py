@@ -23,6 +23,9 @@ import tempfile
 import threading
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from ports import free_ports  # noqa: E402
+
 HERE = pathlib.Path(__file__).resolve().parent
 SKIPPED = 77
 START_S = 60
@@ -169,25 +172,6 @@ class Server:
         if self.process and self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def free_ports(count):
-    """Ports below those that the system gives to clients, so that none is taken while a server restarts."""
-    first = 32768
-    try:
-        first = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except OSError:
-        pass
-    ports, candidate = [], 10000 + os.getpid() * 7 % 10000
-    while len(ports) < count:
-        candidate = candidate + 1 if candidate + 1 < first else 10000
-        with socket.socket() as s:
-            try:
-                s.bind(("127.0.0.1", candidate))
-                ports.append(candidate)
-            except OSError:
-                pass
-    return ports
 
 
 def converse(client, server):

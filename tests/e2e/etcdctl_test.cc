@@ -187,8 +187,9 @@ TEST_P(EtcdctlTest, WatchFromAnOldRevision) {
             ours_->run_until(watch, "\"mod_revision\":7"));
   same({"compaction", "8"});
   watch = {"watch", "--prefix", "--rev=3", "k/"};
-  std::string canceled = ours_->run_until(watch, "compacted");
-  EXPECT_EQ(etcd_->run_until(watch, "compacted"), canceled);
+  const std::string last_line = "canceled by the server";
+  std::string canceled = ours_->run_until(watch, last_line);
+  EXPECT_EQ(etcd_->run_until(watch, last_line), canceled);
   EXPECT_NE(canceled.find("required revision has been compacted"), std::string::npos) << canceled;
 }
 

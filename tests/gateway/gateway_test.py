@@ -26,16 +26,13 @@ import tempfile
 import time
 import unittest
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from ports import free_ports  # noqa: E402
+
 ANSWERS = pathlib.Path(__file__).resolve().parent / "answers.txt"
 START_S = 60
 ANSWER_S = 30
 arguments = None
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Node:
@@ -43,7 +40,7 @@ class Node:
 
     def __init__(self, program, *flags):
         self.folder = tempfile.mkdtemp(prefix="mortise-gateway-")
-        self.port, peer = free_port(), free_port()
+        self.port, peer = free_ports(2)
         client_url, peer_url = (f"http://127.0.0.1:{p}" for p in (self.port, peer))
         environment = {k: v for k, v in os.environ.items() if not k.startswith("ETCD")}
         self.log = open(self.folder + "/log", "wb")

@@ -86,7 +86,7 @@ std::string read_text(const std::string& path);
 void write_text(const std::string& path, const std::string& text);
 
 // A TCP port of 127.0.0.1 on which nobody listens, below the range that the system gives to
-// clients.
+// clients. No test program gets it again while this one is there.
 int free_port();
 
 }  // namespace mortise::testing

@@ -11,11 +11,13 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from ports import free_ports  # noqa: E402
 
 DEADLINE_S = 60
 MARK = "-- end of a command --"
@@ -41,16 +43,6 @@ def matches(expected, lines):
         if not re.fullmatch(".*".join(map(re.escape, want.split("…"))), got):
             return False
     return True
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 def wait_for(condition, what):

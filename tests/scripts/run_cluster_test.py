@@ -8,13 +8,15 @@ import pathlib
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "lib"))
+from ports import free_ports  # noqa: E402
 
 RUNNER = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/lib/cluster.py"
 DEADLINE_S = 60
@@ -26,16 +28,6 @@ trap 'echo stopping; exit 0' TERM
 echo "pid $$ data $4 cluster ${@: -2:1} ${@: -1}"
 while :; do sleep 0.05; done
 """
-
-
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
 
 
 class Runner:
