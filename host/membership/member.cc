@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "host/membership/member_json.h"
 #include "host/wire/codec.h"
 
 namespace mortise::membership {
@@ -29,17 +30,6 @@ nlohmann::ordered_json to_json(const Member& member) {
   return json;
 }
 
-bool read_urls(const nlohmann::json& json, const char* name, std::vector<std::string>* urls) {
-  auto it = json.find(name);
-  if (it == json.end() || it->is_null()) return true;
-  if (!it->is_array()) return false;
-  for (const auto& url : *it) {
-    if (!url.is_string()) return false;
-    urls->push_back(url.get<std::string>());
-  }
-  return true;
-}
-
 bool from_json(const nlohmann::json& json, Member* member) {
   if (!json.is_object() || !json.contains("id") || !json["id"].is_number_unsigned()) return false;
   member->id = json["id"].get<uint64_t>();
@@ -55,6 +45,17 @@ nlohmann::json parse(std::string_view text) {
 }
 
 }  // namespace
+
+bool read_urls(const nlohmann::json& json, const char* name, std::vector<std::string>* urls) {
+  auto it = json.find(name);
+  if (it == json.end() || it->is_null()) return true;
+  if (!it->is_array()) return false;
+  for (const auto& url : *it) {
+    if (!url.is_string()) return false;
+    urls->push_back(url.get<std::string>());
+  }
+  return true;
+}
 
 uint64_t bootstrap_member_id(std::vector<std::string> peer_urls, std::string_view cluster_token) {
   std::sort(peer_urls.begin(), peer_urls.end());

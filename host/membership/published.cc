@@ -3,6 +3,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "host/membership/member_json.h"
 #include "host/wire/codec.h"
 
 namespace mortise::membership {
@@ -11,17 +12,6 @@ namespace {
 constexpr std::string_view kMembersPath = "/0/members/";
 constexpr std::string_view kAttributes = "/attributes";
 constexpr std::string_view kVersionPath = "/0/version";
-
-bool read_texts(const nlohmann::json& object, const char* name, std::vector<std::string>* out) {
-  auto it = object.find(name);
-  if (it == object.end() || it->is_null()) return true;
-  if (!it->is_array()) return false;
-  for (const auto& text : *it) {
-    if (!text.is_string()) return false;
-    out->push_back(text.get<std::string>());
-  }
-  return true;
-}
 
 nlohmann::json parse_object(std::string_view text) {
   auto json = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false);
@@ -99,14 +89,14 @@ bool read_v2_attributes(std::string_view text, Member* member) {
   auto json = parse_object(text);
   if (!json.is_object()) return false;
   if (json.contains("name") && json["name"].is_string()) member->name = json["name"];
-  return read_texts(json, "clientURLs", &member->client_urls);
+  return read_urls(json, "clientURLs", &member->client_urls);
 }
 
 bool read_v2_raft_attributes(std::string_view text, Member* member) {
   auto json = parse_object(text);
   if (!json.is_object()) return false;
   member->is_learner = json.contains("isLearner") && json["isLearner"] == true;
-  return read_texts(json, "peerURLs", &member->peer_urls);
+  return read_urls(json, "peerURLs", &member->peer_urls);
 }
 
 }  // namespace mortise::membership

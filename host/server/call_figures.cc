@@ -68,33 +68,29 @@ HistogramFigures figures(const auto& times, double first) {
   return out;
 }
 
-void show_snapshots(Exposition& out, const peer::PeerCounters& peer, const Labels& to,
-                    const Labels& from) {
+// Of one direction: `verb` is "send" or "receive".
+struct Snapshots {
+  const char* verb;
+  uint64_t under_way;
+  uint64_t done;
+  uint64_t failed;
+  const peer::Histogram<10>& times;
+};
+
+void show_snapshots(Exposition& out, const Snapshots& snapshots, const Labels& labels) {
+  if (snapshots.under_way + snapshots.done + snapshots.failed == 0) return;
   auto value = [](uint64_t n) { return static_cast<double>(n); };
-  if (peer.snapshots_sending + peer.snapshots_sent + peer.snapshot_send_failures > 0) {
-    const std::string send = "etcd_network_snapshot_send_";
-    out.gauge(send + "inflights_total", "Total number of inflight snapshot sends",
-              value(peer.snapshots_sending), to);
-    out.counter(send + "success", "Total number of successful snapshot sends",
-                value(peer.snapshots_sent), to);
-    out.counter(send + "failures", "Total number of snapshot send failures",
-                value(peer.snapshot_send_failures), to);
-    out.histogram(send + "total_duration_seconds",
-                  "Total latency distributions of v3 snapshot sends",
-                  figures(peer.snapshot_send_seconds, peer::kSnapshotFirstBound), to);
-  }
-  if (peer.snapshots_receiving + peer.snapshots_received + peer.snapshot_receive_failures > 0) {
-    const std::string receive = "etcd_network_snapshot_receive_";
-    out.gauge(receive + "inflights_total", "Total number of inflight snapshot receives",
-              value(peer.snapshots_receiving), from);
-    out.counter(receive + "success", "Total number of successful snapshot receives",
-                value(peer.snapshots_received), from);
-    out.counter(receive + "failures", "Total number of snapshot receive failures",
-                value(peer.snapshot_receive_failures), from);
-    out.histogram(receive + "total_duration_seconds",
-                  "Total latency distributions of v3 snapshot receives",
-                  figures(peer.snapshot_receive_seconds, peer::kSnapshotFirstBound), from);
-  }
+  const std::string verb = snapshots.verb;
+  const std::string name = "etcd_network_snapshot_" + verb + "_";
+  const std::string what = " snapshot " + verb;
+  out.gauge(name + "inflights_total", "Total number of inflight" + what + "s",
+            value(snapshots.under_way), labels);
+  out.counter(name + "success", "Total number of successful" + what + "s", value(snapshots.done),
+              labels);
+  out.counter(name + "failures", "Total number of" + what + " failures", value(snapshots.failed),
+              labels);
+  out.histogram(name + "total_duration_seconds", "Total latency distributions of v3" + what + "s",
+                figures(snapshots.times, peer::kSnapshotFirstBound), labels);
 }
 
 void show_peer(Exposition& out, const std::string& local, const peer::PeerCounters& peer) {
@@ -119,7 +115,14 @@ void show_peer(Exposition& out, const std::string& local, const peer::PeerCounte
   out.histogram("etcd_network_peer_round_trip_time_seconds",
                 "Round-Trip-Time histogram between peers",
                 figures(peer.round_trip_seconds, peer::kRoundTripFirstBound), to);
-  show_snapshots(out, peer, to, from);
+  show_snapshots(out,
+                 {"send", peer.snapshots_sending, peer.snapshots_sent, peer.snapshot_send_failures,
+                  peer.snapshot_send_seconds},
+                 to);
+  show_snapshots(out,
+                 {"receive", peer.snapshots_receiving, peer.snapshots_received,
+                  peer.snapshot_receive_failures, peer.snapshot_receive_seconds},
+                 from);
 }
 
 }  // namespace
