@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <deque>
 #include <limits>
@@ -89,7 +90,7 @@ class ReaderTest : public testing::Test {
 TEST_F(ReaderTest, MessagesInPiecesOfEverySize) {
   const std::string bytes = message("hello") + message("") + message("world, all of it");
   for (size_t piece = 1; piece <= bytes.size(); ++piece) {
-    MessageReader reader(100, budget_);
+    MessageReader reader(100, false, budget_);
     std::vector<std::string> got;
     for (size_t at = 0; at < bytes.size(); at += piece) {
       std::string_view part = std::string_view(bytes).substr(at, piece);
@@ -118,7 +119,7 @@ TEST_F(ReaderTest, RefusesByThePrefixAlone) {
        "grpc: compressed flag set with identity or empty encoding"},
       {message("x", 2), Read::kBadFlag, kInternal, "grpc: received unexpected payload format 2"}};
   for (const auto& c : cases) {
-    MessageReader reader(100, budget_);
+    MessageReader reader(100, false, budget_);
     std::string_view prefix = std::string_view(c.bytes).substr(0, 5);
     EXPECT_EQ(reader.read(prefix), c.result);
     EXPECT_EQ(reader.refusal(c.result).code, c.code);
@@ -126,17 +127,88 @@ TEST_F(ReaderTest, RefusesByThePrefixAlone) {
   }
 }
 
+std::string packed(std::string_view text) {
+  z_stream stream{};
+  EXPECT_EQ(deflateInit2(&stream, 1, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string out(deflateBound(&stream, text.size()), '\0');
+  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
+  stream.avail_in = static_cast<uInt>(text.size());
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+
+TEST_F(ReaderTest, UnpacksWhatIsPacked) {
+  const std::string large(100'000, 'x');
+  const struct {
+    std::string bytes;
+    std::string expected;
+  } cases[] = {{message("plain"), "plain"},
+               {message(packed(""), 1), ""},
+               {message(packed("hello"), 1), "hello"},
+               {message(packed(large), 1), large},
+               {message(packed(large) + packed("") + packed("more"), 1), large + "more"}};
+  MessageReader reader(200'000, true, budget_);
+  for (const auto& c : cases) {
+    std::string_view bytes = c.bytes;
+    ASSERT_EQ(reader.read(bytes), Read::kMessage);
+    ASSERT_EQ(reader.unpack(), Read::kMessage);
+    EXPECT_EQ(sdk::Buffer(reader.take()).view(), c.expected);
+  }
+  EXPECT_TRUE(budget_.take(1 << 20)) << "all was given back";
+}
+
+TEST_F(ReaderTest, UnpacksNoMoreThanTheLimit) {
+  const std::string good = packed("hello");
+  std::string wrong_sum = good;
+  wrong_sum[wrong_sum.size() - 5] ^= 1;
+  std::string wrong_size = good;
+  wrong_size.back() = '\x7f';
+  const char* const damaged = "grpc: failed to decompress the message: it is not gzip, or damaged";
+  const struct {
+    std::string payload;
+    Read result;
+    const char* text;
+  } cases[] = {
+      {packed(std::string(1000, 'x')), Read::kMessage, ""},
+      {packed(std::string(1001, 'x')), Read::kTooLargeUnpacked,
+       "grpc: received message after decompression larger than max 1000"},
+      {packed(std::string(100'000, 'x')), Read::kTooLargeUnpacked,
+       "grpc: received message after decompression larger than max 1000"},
+      {packed(std::string(600, 'x')) + packed(std::string(600, 'x')), Read::kTooLargeUnpacked,
+       "grpc: received message after decompression larger than max 1000"},
+      {"", Read::kNotUnpacked, damaged},
+      {"hello", Read::kNotUnpacked, damaged},
+      {good.substr(0, good.size() - 1), Read::kNotUnpacked, damaged},
+      {good + "x", Read::kNotUnpacked, damaged},
+      {wrong_sum, Read::kNotUnpacked, damaged},
+      {wrong_size, Read::kNotUnpacked, damaged}};
+  for (const auto& c : cases) {
+    MessageReader reader(1000, true, budget_);
+    const std::string bytes = message(c.payload, 1);
+    std::string_view left = bytes;
+    ASSERT_EQ(reader.read(left), Read::kMessage);
+    const Read result = reader.unpack();
+    EXPECT_EQ(result, c.result);
+    if (result == Read::kMessage) continue;
+    EXPECT_EQ(reader.refusal(result).message, c.text);
+  }
+}
+
 TEST_F(ReaderTest, KeepsWithinTheBudget) {
   const std::string bytes = message(std::string(800'000, 'x'));
-  MessageReader first(1 << 20, budget_);
+  MessageReader first(1 << 20, false, budget_);
   std::string_view most = std::string_view(bytes).substr(0, 700'000);
   EXPECT_EQ(first.read(most), Read::kMore);
   {
-    MessageReader second(1 << 20, budget_);
+    MessageReader second(1 << 20, false, budget_);
     most = std::string_view(bytes).substr(0, 700'000);
     EXPECT_EQ(second.read(most), Read::kNoRoom);
     // What comes in one piece is not kept.
-    MessageReader third(1 << 20, budget_);
+    MessageReader third(1 << 20, false, budget_);
     std::string_view all = bytes;
     EXPECT_EQ(third.read(all), Read::kMessage);
   }

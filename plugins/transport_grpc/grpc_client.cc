@@ -50,8 +50,10 @@ Reply call_unary(const std::shared_ptr<grpc::Channel>& channel, const std::strin
   return reply;
 }
 
-ClientStream::ClientStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& path)
+ClientStream::ClientStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+                           grpc_compression_algorithm compression)
     : stub_(channel) {
+  context_.set_compression_algorithm(compression);
   call_ = stub_.PrepareCall(&context_, path, &queue_);
   call_->StartCall(nullptr);
   EXPECT_TRUE(wait());

@@ -26,7 +26,8 @@ Reply call_unary(const std::shared_ptr<grpc::Channel>& channel, const std::strin
 // A bidirectional stream; each operation waits until it is done.
 class ClientStream {
  public:
-  ClientStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& path);
+  ClientStream(const std::shared_ptr<grpc::Channel>& channel, const std::string& path,
+               grpc_compression_algorithm compression = GRPC_COMPRESS_NONE);
   ~ClientStream();
   bool write(std::string_view body);
   bool writes_done();

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "plugins/transport_grpc/gzip.h"
+
 namespace mortise::transport_grpc {
 namespace {
 
@@ -46,8 +48,8 @@ MessageReader::Result MessageReader::read_prefix(std::string_view& bytes) {
   size_ = static_cast<uint32_t>(prefix_[1]) << 24 | static_cast<uint32_t>(prefix_[2]) << 16 |
           static_cast<uint32_t>(prefix_[3]) << 8 | static_cast<uint32_t>(prefix_[4]);
   if (size_ > max_) return Result::kTooLarge;
-  if (prefix_[0] == 1) return Result::kCompressed;
-  return prefix_[0] == 0 ? Result::kMessage : Result::kBadFlag;
+  if (prefix_[0] > 1) return Result::kBadFlag;
+  return prefix_[0] == 0 || gzip_ ? Result::kMessage : Result::kCompressed;
 }
 
 bool MessageReader::make_room(size_t wanted) {
@@ -66,6 +68,20 @@ bool MessageReader::make_room(size_t wanted) {
   return true;
 }
 
+MessageReader::Result MessageReader::unpack() {
+  if (prefix_[0] == 0) return Result::kMessage;
+  Unpacked plain;
+  switch (unpack_gzip({reinterpret_cast<const char*>(data_), size_}, max_, plain)) {
+    case UnpackResult::kDone: break;
+    case UnpackResult::kTooLarge: return Result::kTooLargeUnpacked;
+    case UnpackResult::kBroken: return Result::kNotUnpacked;
+    case UnpackResult::kNoMemory: return Result::kNoRoom;
+  }
+  std::swap(data_, plain.data);
+  size_ = plain.size;
+  return Result::kMessage;
+}
+
 Status MessageReader::refusal(Result result) const {
   switch (result) {
     case Result::kTooLarge: return too_large(size_, max_);
@@ -73,6 +89,9 @@ Status MessageReader::refusal(Result result) const {
       return {kInternal, "grpc: compressed flag set with identity or empty encoding"};
     case Result::kBadFlag:
       return {kInternal, "grpc: received unexpected payload format " + std::to_string(prefix_[0])};
+    case Result::kTooLargeUnpacked: return too_large_unpacked(max_);
+    case Result::kNotUnpacked:
+      return {kInternal, "grpc: failed to decompress the message: it is not gzip, or damaged"};
     default: return {kResourceExhausted, "etcdserver: too many requests"};
   }
 }

@@ -18,21 +18,27 @@ class MessageReader {
     kMore,        // All bytes are taken.
     kMessage,     // One is there for take().
     kTooLarge,    // The length says so; nothing behind it is read.
-    kCompressed,  // Nobody here can read it.
+    kCompressed,  // And the call has not said how.
     kBadFlag,
-    kNoRoom  // The budget of unfinished messages is used up.
+    kTooLargeUnpacked,
+    kNotUnpacked,  // It is damaged.
+    kNoRoom        // The budget of unfinished messages is used up.
   };
 
-  // A message may have `max` bytes. What is kept of one that is not complete is taken from the
-  // budget.
-  MessageReader(uint64_t max, transport_common::BodyBudget& budget) : max_(max), budget_(budget) {}
+  // A message may have `max` bytes, packed and unpacked; with `gzip` it may be packed. What is kept
+  // of one that is not complete is taken from the budget.
+  MessageReader(uint64_t max, bool gzip, transport_common::BodyBudget& budget)
+      : max_(max), gzip_(gzip), budget_(budget) {}
   ~MessageReader();
   MessageReader(const MessageReader&) = delete;
   MessageReader& operator=(const MessageReader&) = delete;
 
   // Takes what it can from the front of `bytes`, one message at most. Not after a refusal.
   Result read(std::string_view& bytes);
-  // After kMessage, once.
+  // After kMessage, and not before the message is needed: it may become a thousand times larger.
+  // kMessage or a refusal.
+  Result unpack();
+  // After unpack(), once.
   mortise_buffer take();
   // What to tell the client after a refusal.
   Status refusal(Result result) const;
@@ -48,6 +54,7 @@ class MessageReader {
   bool make_room(size_t wanted);
 
   const uint64_t max_;
+  const bool gzip_;
   transport_common::BodyBudget& budget_;
   uint8_t prefix_[kPrefixBytes] = {};
   uint8_t prefix_size_ = 0;

@@ -50,7 +50,7 @@ void RequestHead::clear() {
   method_ = nullptr;
   caller_flags_ = authorities_ = hosts_ = 0;
   post_ = grpc_content_type_ = connection_field_ = false;
-  has_token_ = has_authorization_ = has_leader_ = has_version_ = has_timeout_ = false;
+  has_token_ = has_authorization_ = has_leader_ = has_version_ = has_timeout_ = gzip_ = false;
   timeout_ns_ = 0;
   for (std::string* text : {&http_method_, &path_, &content_type_, &token_, &authorization_,
                             &client_api_version_, &encoding_, &bad_timeout_}) {
@@ -77,7 +77,7 @@ void RequestHead::add(std::string_view name, std::string_view value, const Metho
     has_timeout_ = true;
     if (auto wrong = parse_timeout(value, timeout_ns_)) bad_timeout_ = std::move(*wrong);
   } else if (name == "grpc-encoding") {
-    if (value != "identity") encoding_ = value;
+    add_encoding(value);
   } else if (name == "connection") {
     connection_field_ = true;
   } else {
@@ -91,6 +91,11 @@ void RequestHead::add_content_type(std::string_view value) {
       (value.size() == kGrpc.size() || value[kGrpc.size()] == '+' || value[kGrpc.size()] == ';');
   grpc_content_type_ = grpc_content_type_ || is_it;
   if (is_it || !grpc_content_type_) content_type_ = value;
+}
+
+void RequestHead::add_encoding(std::string_view value) {
+  gzip_ = value == "gzip";
+  encoding_ = gzip_ || value == "identity" ? "" : value;
 }
 
 // Of a key that is sent more than once the first value counts.

@@ -42,10 +42,13 @@ class RequestHead {
   std::string_view token() const;
   std::string_view client_api_version() const { return client_api_version_; }
   uint32_t caller_flags() const { return caller_flags_; }
+  // Messages may be packed with gzip.
+  bool gzip() const { return gzip_; }
   uint64_t timeout_ns() const { return timeout_ns_; }
 
  private:
   void add_content_type(std::string_view value);
+  void add_encoding(std::string_view value);
   void add_metadata(std::string_view name, std::string_view value);
 
   size_t bytes_ = 0;
@@ -61,6 +64,7 @@ class RequestHead {
   bool has_leader_ = false;
   bool has_version_ = false;
   bool has_timeout_ = false;
+  bool gzip_ = false;
   uint64_t timeout_ns_ = 0;
   std::string http_method_;  // Unless it is POST.
   std::string path_;         // Unless it is a method's.
@@ -68,7 +72,7 @@ class RequestHead {
   std::string token_;
   std::string authorization_;
   std::string client_api_version_;
-  std::string encoding_;  // Unless it is identity.
+  std::string encoding_;  // Unless it is identity or gzip.
   std::string bad_timeout_;
 };
 

@@ -44,6 +44,11 @@ Status too_large(uint64_t size, uint64_t max) {
                                   " vs. " + std::to_string(max) + ")"};
 }
 
+Status too_large_unpacked(uint64_t max) {
+  return {kResourceExhausted,
+          "grpc: received message after decompression larger than max " + std::to_string(max)};
+}
+
 Status deadline_exceeded() { return {kDeadlineExceeded, "context deadline exceeded"}; }
 
 Status not_installed(std::string_view encoding) {

@@ -34,6 +34,7 @@ std::string percent_encoded(std::string_view message);
 // A refusal by the host to take a call or a stream.
 Status refusal_of(mortise_status status);
 Status too_large(uint64_t size, uint64_t max);
+Status too_large_unpacked(uint64_t max);
 Status deadline_exceeded();
 Status not_installed(std::string_view encoding);
 

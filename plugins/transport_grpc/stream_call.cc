@@ -16,7 +16,8 @@ const mortise_stream_events StreamCall::kEvents = {sizeof(mortise_stream_events)
 StreamCall::StreamCall(Connection& connection, int32_t id, const mortise_method& method,
                        const RequestHead& head)
     : Call(connection, id, method, head),
-      reader_(connection.context().rpc->request_bytes_max, connection.context().unfinished) {
+      reader_(connection.context().rpc->request_bytes_max, head.gzip(),
+              connection.context().unfinished) {
   start_deadline(head.timeout_ns());
 }
 
@@ -65,6 +66,8 @@ void StreamCall::feed(std::string_view& bytes) {
 }
 
 void StreamCall::hand_on() {
+  const MessageReader::Result result = reader_.unpack();
+  if (result != MessageReader::Result::kMessage) return fail(reader_.refusal(result));
   const bool only_one = method_.kind == MORTISE_SERVER_STREAM;
   if (only_one) input_done_ = true;
   sdk::Buffer message(reader_.take());

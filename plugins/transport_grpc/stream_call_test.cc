@@ -320,6 +320,25 @@ TEST_F(StreamCallTest, ATooLargeMessageEndsTheStream) {
   EXPECT_EQ(status.error_message(), "grpc: received message larger than max (1001 vs. 1000)");
 }
 
+TEST_F(StreamCallTest, MessagesMayBePackedWithGzip) {
+  host_.rpc.request_bytes_max = 100000;
+  TestServer server(host_);
+  ClientStream client(connect_to(server.address()), "/test.Stream/Echo", GRPC_COMPRESS_GZIP);
+  std::string got;
+  for (const size_t size : {0, 1, 5000, 100000}) {
+    const std::string text(size, 'x');
+    ASSERT_TRUE(client.write(text));
+    ASSERT_TRUE(client.read(got));
+    EXPECT_EQ(got, text);
+  }
+  EXPECT_TRUE(client.write(std::string(100001, 'x')));
+  EXPECT_FALSE(client.read(got));
+  const grpc::Status status = client.finish();
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(status.error_message(),
+            "grpc: received message after decompression larger than max 100000");
+}
+
 TEST_F(StreamCallTest, AStreamThatTheHostRefusesEnds) {
   TestServer server(host_);
   ClientStream client(connect_to(server.address()), "/test.Stream/Stopped");

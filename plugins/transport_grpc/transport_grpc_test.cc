@@ -120,15 +120,24 @@ TEST_F(TransportGrpc, RefusesTooLargeRequestsInEtcdsWords) {
             "grpc: received message larger than max (100001 vs. 100000)");
 }
 
-TEST_F(TransportGrpc, RefusesCompressedRequests) {
+TEST_F(TransportGrpc, TakesRequestsPackedWithGzip) {
+  host_.rpc.request_bytes_max = 100000;
   TestServer server(host_);
   auto channel = connect_to(server.address());
-  grpc::ClientContext context;
-  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
-  const Reply reply = call_unary(channel, "/test.Echo/Inline", std::string(5000, 'x'), &context);
-  EXPECT_EQ(reply.status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
-  EXPECT_EQ(reply.status.error_message(),
-            "grpc: Decompressor is not installed for grpc-encoding \"gzip\"");
+  const auto call = [&](size_t size, grpc_compression_algorithm algorithm) {
+    grpc::ClientContext context;
+    context.set_compression_algorithm(algorithm);
+    return call_unary(channel, "/test.Echo/Inline", std::string(size, 'x'), &context);
+  };
+  EXPECT_EQ(call(100000, GRPC_COMPRESS_GZIP).body, std::string(100000, 'x'));
+  const Reply large = call(100001, GRPC_COMPRESS_GZIP);
+  EXPECT_EQ(large.status.error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(large.status.error_message(),
+            "grpc: received message after decompression larger than max 100000");
+  const Reply other = call(5000, GRPC_COMPRESS_DEFLATE);
+  EXPECT_EQ(other.status.error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(other.status.error_message(),
+            "grpc: Decompressor is not installed for grpc-encoding \"deflate\"");
 }
 
 TEST_F(TransportGrpc, TellsTheHostWhoCalls) {

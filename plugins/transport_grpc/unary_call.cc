@@ -10,7 +10,8 @@ namespace mortise::transport_grpc {
 UnaryCall::UnaryCall(Connection& connection, int32_t id, const mortise_method& method,
                      const RequestHead& head)
     : Call(connection, id, method, head),
-      reader_(connection.context().rpc->request_bytes_max, connection.context().unfinished),
+      reader_(connection.context().rpc->request_bytes_max, head.gzip(),
+              connection.context().unfinished),
       caller_(make_caller(head)),
       token_(head.token()),
       client_api_version_(head.client_api_version()),
@@ -53,6 +54,8 @@ void UnaryCall::start() {
 
 void UnaryCall::dispatch() {
   waiting_ = false;
+  const MessageReader::Result result = reader_.unpack();
+  if (result != MessageReader::Result::kMessage) return fail(reader_.refusal(result));
   const Context& context = connection_.context();
   with_host_ = true;
   const mortise_status status =
