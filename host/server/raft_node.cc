@@ -4,6 +4,8 @@
 
 #include <iterator>
 
+#include "mortise/sdk/machine_load.h"
+
 namespace mortise::server {
 namespace {
 
@@ -68,6 +70,9 @@ void RaftNode::start(std::unique_ptr<wal::Wal> wal) {
     serve_inbox_once();
   };
   writer.on_failed = options_.on_failed;
+  writer.machine_is_busy = [load = std::make_shared<sdk::MachineLoad>()] {
+    return load->busy(std::chrono::steady_clock::now());
+  };
   // What waits is bounded here, where nobody has to wait for room.
   writer.waiting_bytes_max = wal::kPayloadBytesMax;
   wal_ = std::make_unique<wal::Writer>(std::move(wal), std::move(writer));

@@ -22,6 +22,7 @@ class BatchBuffer {
   void set_hard_state(const HardState& state) { hard_state_ = state; }
 
   bool empty() const { return records_ == 0 && !hard_state_; }
+  uint32_t records() const { return records_; }  // Without the hard state.
   // How much adding such an entry grows the payload.
   static size_t encoded_bytes(const EntryRecord& entry) {
     return kRecordHeaderBytes + kEntryPrefixBytes + entry.data.size();

@@ -22,8 +22,7 @@ Writer::~Writer() {
   static_cast<void>(stop());
 }
 
-bool Writer::needs_sync(const WriteRequest& request) const {
-  if (request.must_sync || request.snapshot || !request.entries.empty()) return true;
+bool Writer::changes_vote(const WriteRequest& request) const {
   return request.hard_state && (request.hard_state->term != newest_state_.term ||
                                 request.hard_state->vote != newest_state_.vote);
 }
@@ -45,17 +44,19 @@ Status Writer::submit(const WriteRequest& request) {
   });
   if (!failed_.ok()) return failed_;
   if (stopping_) return Status(StatusCode::kStopped, "wal: the writer is stopped");
-  const bool sync = needs_sync(request);
+  const bool urgent = request.snapshot || changes_vote(request);
   if (request.snapshot) waiting_.add_snapshot_mark(*request.snapshot);
   for (const EntryRecord& entry : request.entries) waiting_.add_entry(entry);
   if (request.hard_state) {
     waiting_.set_hard_state(*request.hard_state);
     newest_state_ = *request.hard_state;
   }
-  waiting_sync_ = waiting_sync_ || sync;
+  urgent_ = urgent_ || urgent;
+  waiting_sync_ = waiting_sync_ || urgent || request.must_sync || !request.entries.empty();
   submitted_ = request.number;
+  const bool wake = !gathering_ || must_not_gather();
   lock.unlock();
-  work_.notify_one();
+  if (wake) work_.notify_one();
   return Status();
 }
 
@@ -97,10 +98,21 @@ void Writer::run() {
   std::unique_lock lock(mutex_);
   while (true) {
     work_.wait(lock, [&] { return has_work(); });
+    if (gathers_) gather(lock);
     if (!write_waiting(lock)) return;
     if (release_index_ != released_index_) release_segments(lock);
     if (stopping_ && waiting_.empty() && submitted_ == acknowledged_) return;
   }
+}
+
+bool Writer::must_not_gather() const {
+  return stopping_ || urgent_ || waiting_.payload_bytes() >= kGatherBytesMax;
+}
+
+void Writer::gather(std::unique_lock<std::mutex>& lock) {
+  gathering_ = true;
+  work_.wait_until(lock, last_write_ + options_.gather_time, [&] { return must_not_gather(); });
+  gathering_ = false;
 }
 
 // Writes and acknowledges; false after a failure. Enters and leaves with the lock held.
@@ -111,10 +123,13 @@ bool Writer::write_waiting(std::unique_lock<std::mutex>& lock) {
   if (write) {
     std::swap(waiting_, writing_);
     waiting_sync_ = false;
+    urgent_ = false;
   }
   lock.unlock();
+  const uint32_t records = writing_.records();  // None if nothing is written.
   if (write) {
     room_.notify_one();
+    last_write_ = std::chrono::steady_clock::now();
     Status status = wal_->append(writing_);
     writing_.clear(options_.keep_bytes_max);
     if (!status.ok()) {
@@ -128,7 +143,11 @@ bool Writer::write_waiting(std::unique_lock<std::mutex>& lock) {
     }
   }
   if (acknowledge) options_.on_persisted(number);
-  if (write) wal_->prepare_next();
+  if (write) {
+    wal_->prepare_next();
+    gathers_ =
+        records >= kGatherRecordsMin && options_.machine_is_busy && options_.machine_is_busy();
+  }
   lock.lock();
   acknowledged_ = number;
   return true;

@@ -13,8 +13,14 @@
 // Limits: waiting requests hold at most WriterOptions::waiting_bytes_max, or one request that is
 // larger; submit() waits for room. Two buffers of that size exist at most, and each gives its
 // memory back above keep_bytes_max after use.
+//
+// Where processor time is short a sync for a few entries is dear, and those that wait for it wait
+// for a processor anyway. So on a busy machine, after a batch of kGatherRecordsMin records or more,
+// the next one is written gather_time after the last at the earliest, unless it is large or a term,
+// a vote or a snapshot is in it.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <functional>
 #include <memory>
@@ -49,10 +55,17 @@ struct WriterOptions {
   std::function<void(const Status&)> on_release_failed;
   size_t waiting_bytes_max = 16 << 20;
   size_t keep_bytes_max = 1 << 20;
+
+  // Asked after each batch, on the thread. Empty: never.
+  std::function<bool()> machine_is_busy;
+  std::chrono::nanoseconds gather_time = std::chrono::milliseconds(2);
 };
 
 class Writer {
  public:
+  static constexpr uint32_t kGatherRecordsMin = 8;
+  static constexpr size_t kGatherBytesMax = 1 << 20;
+
   Writer(std::unique_ptr<Wal> wal, WriterOptions options);
   ~Writer();  // stop()
   Writer(const Writer&) = delete;
@@ -79,7 +92,9 @@ class Writer {
  private:
   void run();
   bool has_work() const;  // With the lock held, as the next ones.
-  bool needs_sync(const WriteRequest& request) const;
+  bool changes_vote(const WriteRequest& request) const;
+  bool must_not_gather() const;
+  void gather(std::unique_lock<std::mutex>& lock);
   bool write_waiting(std::unique_lock<std::mutex>& lock);
   void release_segments(std::unique_lock<std::mutex>& lock);
 
@@ -91,6 +106,8 @@ class Writer {
   std::condition_variable room_;
   BatchBuffer waiting_;
   bool waiting_sync_ = false;  // waiting_ has something that must be written now.
+  bool urgent_ = false;        // Without gathering.
+  bool gathering_ = false;     // The thread wants to hear of what must_not_gather() only.
   HardState newest_state_;     // The last one submitted, or recovered.
   uint64_t submitted_ = 0;     // Number of the last request taken.
   uint64_t acknowledged_ = 0;
@@ -99,7 +116,9 @@ class Writer {
   bool stopping_ = false;
   Status failed_;
 
-  BatchBuffer writing_;  // The thread's.
+  BatchBuffer writing_;  // The thread's, as what follows.
+  bool gathers_ = false;
+  std::chrono::steady_clock::time_point last_write_;
   std::thread thread_;
 };
 

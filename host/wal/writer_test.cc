@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <semaphore>
+
 #include "host/wal/test_util.h"
 
 namespace mortise::wal {
@@ -146,6 +148,80 @@ TEST_F(WriterTest, AllThatWaitsIsOneBatch) {
   disk_.on_sync(nullptr);
   read_back();
   EXPECT_EQ(recovered_.size(), 100u);
+}
+
+// A writer on a busy machine that has just written a batch large enough to gather the next one,
+// with entries up to 9, and would gather for an hour.
+class GatheringTest : public WriterTest {
+ protected:
+  void SetUp() override {
+    WriterOptions options = heard_.options();
+    options.gather_time = std::chrono::hours(1);
+    options.machine_is_busy = [this] {
+      asked_.release();
+      return true;
+    };
+    Gate gate;
+    writer_ = make(std::move(options), 8 << 20);
+    disk_.on_sync([&] { gate.pass(); });
+    ASSERT_TRUE(submit(*writer_, 1).ok());
+    gate.wait_for_arrival();
+    for (uint64_t n = 2; n < 2 + Writer::kGatherRecordsMin; ++n) {
+      ASSERT_TRUE(submit(*writer_, n).ok());
+    }
+    gate.open();
+    heard_.wait_for(9);
+    disk_.on_sync(nullptr);
+    asked_.acquire();
+  }
+
+  // Each after the thread had time to take the one before.
+  void submit_slowly(uint64_t first, uint64_t last) {
+    for (uint64_t n = first; n <= last; ++n) {
+      ASSERT_TRUE(submit(*writer_, n).ok());
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+  }
+
+  Heard heard_;
+  std::counting_semaphore<> asked_{0};
+  std::unique_ptr<Writer> writer_;
+};
+
+TEST_F(GatheringTest, EndsWithAVote) {
+  submit_slowly(10, 20);
+  ASSERT_TRUE(writer_->submit(state_only(21, {3, 7, 0})).ok());
+  heard_.wait_for(21);
+  EXPECT_EQ(heard_.persisted(), (std::vector<uint64_t>{1, 9, 21}));
+}
+
+TEST_F(GatheringTest, EndsWithEnoughBytes) {
+  submit_slowly(10, 20);
+  ASSERT_TRUE(submit(*writer_, 21, Writer::kGatherBytesMax).ok());
+  heard_.wait_for(21);
+  EXPECT_EQ(heard_.persisted(), (std::vector<uint64_t>{1, 9, 21}));
+}
+
+TEST_F(GatheringTest, EndsWithStop) {
+  submit_slowly(10, 20);
+  ASSERT_TRUE(writer_->stop().ok());
+  EXPECT_EQ(heard_.persisted(), (std::vector<uint64_t>{1, 9, 20}));
+  disk_.power_loss();
+  read_back();
+  EXPECT_EQ(recovered_.size(), 20u);
+}
+
+TEST_F(GatheringTest, IsForLargeBatchesOnly) {
+  ASSERT_TRUE(submit(*writer_, 10).ok());
+  ASSERT_TRUE(writer_->submit(state_only(11, {3, 7, 0})).ok());
+  heard_.wait_for(11);
+  const OwnedEntry owned = entry(11, 3, 50);  // After a batch of one.
+  const EntryRecord records[] = {{owned.term, owned.index, owned.type, owned.data}};
+  WriteRequest request;
+  request.number = 12;
+  request.entries = records;
+  ASSERT_TRUE(writer_->submit(request).ok());
+  heard_.wait_for(12);
 }
 
 TEST_F(WriterTest, CommitOnlyStatesWaitForTheNextBatch) {

@@ -1,9 +1,14 @@
 #include "plugins/transport_common/loop.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <array>
 #include <string>
 #include <thread>
+
+#include "plugins/transport_common/poller.h"
 
 namespace mortise::transport_common {
 namespace {
@@ -47,6 +52,65 @@ TEST_F(TimerTest, CancelledThoughItsTimeHasCome) {
 TEST_F(TimerTest, StartedAnewThoughItsTimeHasCome) {
   run([&] { second_->start(milliseconds(1), [&] { ran_ += "anew"; }); }, [&] { ran_ += "2"; });
   EXPECT_EQ(ran_, "anew");
+}
+
+// Two ends of a connection, of which a poller has one.
+class Peer : public Pollable {
+ public:
+  Peer(std::string name, size_t requests, Poller& poller, std::string& told)
+      : name_(std::move(name)), requests_(requests), poller_(poller), told_(told) {
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()), 0);
+    EXPECT_TRUE(poller_.add(ends_[0], this, true, false));
+  }
+  ~Peer() {
+    poller_.remove(ends_[0], this);
+    for (const int end : ends_) ::close(end);
+  }
+  void send() { EXPECT_EQ(::write(ends_[1], "x", 1), 1); }
+  void on_ready(bool, bool, bool) override {
+    char byte;
+    EXPECT_EQ(::read(ends_[0], &byte, 1), 1);
+    for (size_t i = 0; i < requests_; ++i) poller_.count_request();
+    told_ += name_;
+    if (then) then();
+  }
+
+  std::function<void()> then;
+
+ private:
+  const std::string name_;
+  const size_t requests_;
+  Poller& poller_;
+  std::string& told_;
+  std::array<int, 2> ends_;
+};
+
+// Three peers of which each sends when the one before has been read; "g" is where the poller
+// gathers.
+std::string told_with(size_t requests) {
+  Loop loop;
+  std::string told;
+  Poller poller(loop, [&] { told += "g"; });
+  Peer a("a", requests, poller, told);
+  Peer b("b", 1, poller, told);
+  Peer c("c", 1, poller, told);
+  a.then = [&] { b.send(); };
+  b.then = [&] { c.send(); };
+  c.then = [&] {
+    poller.stop();
+    loop.finish();
+  };
+  poller.start();
+  a.send();
+  loop.run();
+  return told;
+}
+
+TEST(Poller, GathersAfterALookWithSomeRequests) {
+  EXPECT_EQ(told_with(Poller::kGatherRequestsMin - 1), "abc");
+  EXPECT_EQ(told_with(Poller::kGatherRequestsMin), "agbc");
+  EXPECT_EQ(told_with(Poller::kGatherRequestsMax), "agbc");
+  EXPECT_EQ(told_with(Poller::kGatherRequestsMax + 1), "abc");
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <boost/asio/posix/stream_descriptor.hpp>
+#include <utility>
 
 #include "plugins/transport_common/loop_impl.h"
 
@@ -16,8 +17,10 @@ struct Poller::Impl {
   asio::posix::stream_descriptor descriptor;
 };
 
-Poller::Poller(Loop& loop)
-    : impl_(std::make_unique<Impl>(loop.impl().io)), epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
+Poller::Poller(Loop& loop, std::function<void()> gather)
+    : impl_(std::make_unique<Impl>(loop.impl().io)),
+      gather_(std::move(gather)),
+      epoll_fd_(epoll_create1(EPOLL_CLOEXEC)) {}
 
 Poller::~Poller() {
   if (!impl_->descriptor.is_open() && epoll_fd_ >= 0) ::close(epoll_fd_);
@@ -37,6 +40,7 @@ void Poller::stop() {
 }
 
 void Poller::wait() {
+  if (stopped_) return;
   impl_->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
                                [this](const Error& error) {
                                  if (error || stopped_) return;
@@ -46,6 +50,8 @@ void Poller::wait() {
 }
 
 void Poller::tell_all() {
+  const size_t requests = std::exchange(requests_, 0);
+  if (gather_ && requests >= kGatherRequestsMin && requests <= kGatherRequestsMax) gather_();
   const int count = epoll_wait(epoll_fd_, events_, kEventsAtOnce, 0);
   count_ = count;
   for (told_ = 0; told_ < count_; ++told_) {

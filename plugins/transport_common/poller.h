@@ -6,6 +6,7 @@
 
 #include <sys/epoll.h>
 
+#include <functional>
 #include <memory>
 
 #include "plugins/transport_common/loop.h"
@@ -24,7 +25,14 @@ class Pollable {
 
 class Poller {
  public:
-  explicit Poller(Loop& loop);
+  // A look that brought fewer requests tells nothing about the next; after one with more, all are
+  // there.
+  static constexpr size_t kGatherRequestsMin = 4;
+  static constexpr size_t kGatherRequestsMax = 256;
+
+  // `gather` may wait a moment before a look, so that it brings more; it is called if the last one
+  // brought requests within these bounds.
+  explicit Poller(Loop& loop, std::function<void()> gather = {});
   ~Poller();
   void start();
   void stop();  // Else the loop does not end.
@@ -34,6 +42,8 @@ class Poller {
   bool change(int fd, Pollable* pollable, bool read, bool write);
   // No event follows. Before the descriptor is closed.
   void remove(int fd, Pollable* pollable);
+  // Somebody who was told found a request.
+  void count_request() { ++requests_; }
 
  private:
   static constexpr int kEventsAtOnce = 128;
@@ -44,6 +54,8 @@ class Poller {
 
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  const std::function<void()> gather_;
+  size_t requests_ = 0;  // Of the last look.
   const int epoll_fd_;
   epoll_event events_[kEventsAtOnce];
   int told_ = 0;  // Of events_, while they are being told.

@@ -22,7 +22,7 @@ std::chrono::milliseconds shortest_limit(const mortise_host_rpc_v1& rpc) {
 Worker::Worker(Context& c)
     : transport_common::Worker("grpc-worker", sweep_interval(shortest_limit(*c.rpc))),
       context(c),
-      poller(loop),
+      poller(loop, [this] { gather(); }),
       deadlines(loop) {}
 
 Worker::~Worker() { stop(); }
@@ -30,6 +30,10 @@ Worker::~Worker() { stop(); }
 void Worker::start() {
   poller.start();
   transport_common::Worker::start();
+}
+
+void Worker::gather() {
+  if (load_.busy(transport_common::Clock::now())) std::this_thread::sleep_for(kGatherTime);
 }
 
 void Worker::on_stop() {

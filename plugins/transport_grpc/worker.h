@@ -2,10 +2,12 @@
 // the loop's turn, so what a connection got meanwhile goes in one piece.
 #pragma once
 
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "mortise/sdk/machine_load.h"
 #include "plugins/transport_common/poller.h"
 #include "plugins/transport_common/worker.h"
 #include "plugins/transport_grpc/context.h"
@@ -18,6 +20,8 @@ class Connection;
 class Worker final : public transport_common::Worker {
  public:
   static constexpr size_t kReadBytes = 64 << 10;
+  // How long requests gather in the sockets where processor time is short.
+  static constexpr std::chrono::milliseconds kGatherTime{1};
 
   explicit Worker(Context& context);
   ~Worker() override;
@@ -37,8 +41,10 @@ class Worker final : public transport_common::Worker {
 
  private:
   void on_stop() override;
+  void gather();
   void flush_all();
 
+  sdk::MachineLoad load_;
   std::vector<Connection*> waiting_;  // With a reference for each.
   std::vector<Connection*> flushing_;
 };

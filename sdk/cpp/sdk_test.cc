@@ -2,9 +2,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <fstream>
 
 #include "mortise/sdk/bytes.h"
 #include "mortise/sdk/config.h"
+#include "mortise/sdk/machine_load.h"
 #include "mortise/sdk/status.h"
 
 namespace mortise::sdk {
@@ -81,6 +83,40 @@ TEST(WriteError, CutsAtACharacterAndRespectsTheCallersSize) {
   write_error(invalid("abcdef"), &small);
   EXPECT_EQ(std::string(small.message, 5), std::string("abc\0z", 5));
   write_error(invalid("no one listens"), nullptr);
+}
+
+TEST(ProcessorTime, IsReadFromTheSystemsText) {
+  const auto time =
+      ProcessorTime::parse("cpu  1 20 300 4000 50000 6 7 8 90 10\ncpu0 1 2 3 4 5 6 7 8");
+  ASSERT_TRUE(time);
+  EXPECT_EQ(time->idle, 54000u);
+  EXPECT_EQ(time->all, 54342u);  // A guest's time is in the user's already.
+  for (const char* bad :
+       {"", "cpu0 1 2 3 4 5 6 7 8", "cpu  1 2 3 4 5 6 7", "cpu  1 2 x 4 5 6 7 8"}) {
+    EXPECT_FALSE(ProcessorTime::parse(bad)) << bad;
+  }
+}
+
+TEST(MachineLoad, IsBusyWithoutIdleTime) {
+  MachineLoad load;
+  EXPECT_FALSE(load.look(ProcessorTime{1000, 5000}));  // Nothing to compare with.
+  EXPECT_TRUE(load.look(ProcessorTime{1010, 5100}));
+  EXPECT_FALSE(load.look(ProcessorTime{1021, 5200}));
+  EXPECT_TRUE(load.look(ProcessorTime{1021, 5300}));
+  EXPECT_FALSE(load.look(ProcessorTime{1021, 5300}));  // No time has gone by.
+  EXPECT_FALSE(load.look(std::nullopt));
+  EXPECT_FALSE(load.look(ProcessorTime{1021, 5400}));
+}
+
+TEST(MachineLoad, LooksAtThisMachine) {
+  std::ifstream stat("/proc/stat");
+  std::string line;
+  ASSERT_TRUE(std::getline(stat, line));
+  const auto time = ProcessorTime::parse(line);
+  ASSERT_TRUE(time);
+  EXPECT_GT(time->all, time->idle);
+  MachineLoad load;
+  EXPECT_FALSE(load.busy(MachineLoad::Clock::now()));  // It does not know yet.
 }
 
 TEST(Buffer, IsReleasedOnce) {
