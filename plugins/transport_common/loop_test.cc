@@ -57,8 +57,8 @@ TEST_F(TimerTest, StartedAnewThoughItsTimeHasCome) {
 // Two ends of a connection, of which a poller has one.
 class Peer : public Pollable {
  public:
-  Peer(std::string name, size_t requests, Poller& poller, std::string& told)
-      : name_(std::move(name)), requests_(requests), poller_(poller), told_(told) {
+  Peer(std::string name, size_t waiting, Poller& poller, std::string& told)
+      : name_(std::move(name)), waiting_(waiting), poller_(poller), told_(told) {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM, 0, ends_.data()), 0);
     EXPECT_TRUE(poller_.add(ends_[0], this, true, false));
   }
@@ -70,7 +70,7 @@ class Peer : public Pollable {
   void on_ready(bool, bool, bool) override {
     char byte;
     EXPECT_EQ(::read(ends_[0], &byte, 1), 1);
-    for (size_t i = 0; i < requests_; ++i) poller_.count_request();
+    for (size_t i = 0; i < waiting_; ++i) poller_.count_waiting();
     told_ += name_;
     if (then) then();
   }
@@ -79,7 +79,7 @@ class Peer : public Pollable {
 
  private:
   const std::string name_;
-  const size_t requests_;
+  const size_t waiting_;
   Poller& poller_;
   std::string& told_;
   std::array<int, 2> ends_;
@@ -87,11 +87,11 @@ class Peer : public Pollable {
 
 // Three peers of which each sends when the one before has been read; "g" is where the poller
 // gathers.
-std::string told_with(size_t requests) {
+std::string told_with(size_t waiting) {
   Loop loop;
   std::string told;
   Poller poller(loop, [&] { told += "g"; });
-  Peer a("a", requests, poller, told);
+  Peer a("a", waiting, poller, told);
   Peer b("b", 1, poller, told);
   Peer c("c", 1, poller, told);
   a.then = [&] { b.send(); };
@@ -106,11 +106,11 @@ std::string told_with(size_t requests) {
   return told;
 }
 
-TEST(Poller, GathersAfterALookWithSomeRequests) {
-  EXPECT_EQ(told_with(Poller::kGatherRequestsMin - 1), "abc");
-  EXPECT_EQ(told_with(Poller::kGatherRequestsMin), "agbc");
-  EXPECT_EQ(told_with(Poller::kGatherRequestsMax), "agbc");
-  EXPECT_EQ(told_with(Poller::kGatherRequestsMax + 1), "abc");
+TEST(Poller, GathersAfterALookAtSomeThatWait) {
+  EXPECT_EQ(told_with(Poller::kGatherWaitingMin - 1), "abc");
+  EXPECT_EQ(told_with(Poller::kGatherWaitingMin), "agbc");
+  EXPECT_EQ(told_with(Poller::kGatherWaitingMax), "agbc");
+  EXPECT_EQ(told_with(Poller::kGatherWaitingMax + 1), "abc");
 }
 
 }  // namespace

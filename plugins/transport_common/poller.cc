@@ -50,8 +50,8 @@ void Poller::wait() {
 }
 
 void Poller::tell_all() {
-  const size_t requests = std::exchange(requests_, 0);
-  if (gather_ && requests >= kGatherRequestsMin && requests <= kGatherRequestsMax) gather_();
+  const size_t waiting = std::exchange(waiting_, 0);
+  if (gather_ && waiting >= kGatherWaitingMin && waiting <= kGatherWaitingMax) gather_();
   const int count = epoll_wait(epoll_fd_, events_, kEventsAtOnce, 0);
   count_ = count;
   for (told_ = 0; told_ < count_; ++told_) {

@@ -25,13 +25,13 @@ class Pollable {
 
 class Poller {
  public:
-  // A look that brought fewer requests tells nothing about the next; after one with more, all are
-  // there.
-  static constexpr size_t kGatherRequestsMin = 4;
-  static constexpr size_t kGatherRequestsMax = 256;
+  // A look that brought fewer requests that wait tells nothing about the next; after one with more
+  // all are there.
+  static constexpr size_t kGatherWaitingMin = 4;
+  static constexpr size_t kGatherWaitingMax = 256;
 
   // `gather` may wait a moment before a look, so that it brings more; it is called if the last one
-  // brought requests within these bounds.
+  // brought as many that wait.
   explicit Poller(Loop& loop, std::function<void()> gather = {});
   ~Poller();
   void start();
@@ -42,8 +42,9 @@ class Poller {
   bool change(int fd, Pollable* pollable, bool read, bool write);
   // No event follows. Before the descriptor is closed.
   void remove(int fd, Pollable* pollable);
-  // Somebody who was told found a request.
-  void count_request() { ++requests_; }
+  // Who was told found a request that waits for the host now, and could as well do so a little
+  // later.
+  void count_waiting() { ++waiting_; }
 
  private:
   static constexpr int kEventsAtOnce = 128;
@@ -55,7 +56,7 @@ class Poller {
   struct Impl;
   std::unique_ptr<Impl> impl_;
   const std::function<void()> gather_;
-  size_t requests_ = 0;  // Of the last look.
+  size_t waiting_ = 0;  // Of the last look.
   const int epoll_fd_;
   epoll_event events_[kEventsAtOnce];
   int told_ = 0;  // Of events_, while they are being told.

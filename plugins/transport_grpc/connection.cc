@@ -208,7 +208,6 @@ SessionStream* Connection::on_request(int32_t id) {
     return nullptr;
   }
   last_request_ = id;
-  worker_.poller.count_request();
   if (head_.malformed()) {
     submitted(session_.reset(id, ErrorCode::kProtocol));
   } else if (const auto refusal = head_.refusal(context_.methods)) {

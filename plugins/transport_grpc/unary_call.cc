@@ -66,7 +66,11 @@ void UnaryCall::dispatch() {
     return fail(refusal_of(status));
   }
   State expected = kCalling;
-  if (!state_.compare_exchange_strong(expected, kReturned, std::memory_order_acq_rel)) complete();
+  if (state_.compare_exchange_strong(expected, kReturned, std::memory_order_acq_rel)) {
+    connection_.worker().poller.count_waiting();
+  } else {
+    complete();
+  }
 }
 
 void UnaryCall::done(void* context, mortise_rpc_code code, mortise_bytes status_message,
