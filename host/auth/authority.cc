@@ -43,7 +43,7 @@ mortise_identity make_identity(std::string_view user, uint64_t auth_revision) {
   // A name that is cut off would be somebody else's.
   if (user.size() > sizeof who.user) return who;
   who.user_size = static_cast<uint32_t>(user.size());
-  std::memcpy(who.user, user.data(), user.size());
+  user.copy(who.user, user.size());
   return who;
 }
 

@@ -413,7 +413,7 @@ class WorkingCopy {
       large_.reset(static_cast<char*>(std::malloc(json.size() + kPadding)));
       MORTISE_CHECK(large_ != nullptr, "out of memory");
     }
-    std::memcpy(data(), json.data(), json.size());
+    json.copy(data(), json.size());
     std::memset(data() + json.size(), 0, kPadding);
   }
   char* data() { return large_ != nullptr ? large_.get() : small_; }
