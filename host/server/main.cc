@@ -2,6 +2,7 @@
 // have it.
 #include <absl/synchronization/mutex.h>
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -160,6 +161,8 @@ int main_function(int argc, char** argv) {
   // gRPC's mutexes would search for deadlock cycles at each lock, which costs some percent of a
   // call.
   absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+  // Lines of its own about what a client got wrong would stand between those of the log.
+  google::protobuf::SetLogHandler(nullptr);
   config::ParseOutcome outcome = parse_process(argc, argv);
   Status failed;
   const std::unique_ptr<Log> log = open_log(outcome, &failed);

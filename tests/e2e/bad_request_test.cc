@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "tests/lib/client.h"
 #include "tests/lib/node.h"
 
@@ -207,6 +209,15 @@ TEST_P(BadRequestTest, MalformedBytesOnStreams) {
     std::string response;
     EXPECT_FALSE(client_->call_raw(method, "\x0a", &response).ok()) << method;
   }
+}
+
+// The library that reads it would say so in lines of its own.
+TEST_P(BadRequestTest, TextThatIsNoUtf8LeavesTheLogInItsForm) {
+  if (is_etcd()) GTEST_SKIP() << "its own log";
+  std::string response;
+  EXPECT_FALSE(client_->call_raw("/grpc.health.v1.Health/Check", "\x0a\x01\xff", &response).ok());
+  std::istringstream log(node_->log());
+  for (std::string line; std::getline(log, line);) EXPECT_THAT(line, StartsWith("{"));
 }
 
 // Fields that this version does not know are no error.
