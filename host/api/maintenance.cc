@@ -1,5 +1,6 @@
 // etcdserverpb.Maintenance
 #include "host/api/methods.h"
+#include "host/api/permit.h"
 #include "host/mvcc/hash.h"
 #include "host/snapshot/etcd_rows.h"
 #include "proto/rpc.pb.h"
@@ -68,9 +69,10 @@ void hash_now(Call call) {
 void maintenance_alarm(Call call) {
   etcdserverpb::AlarmRequest request;
   if (!parse(call.request(), &request)) return call.fail(rpc_errors::kMalformed);
-  // etcd dies of such a request.
+  // etcd dies of such a request. Who may not make it hears no more of it than in etcd.
   if (!etcdserverpb::AlarmRequest::AlarmAction_IsValid(request.action())) {
-    return call.fail(rpc_errors::kUnknownMethod);
+    return when_permitted(std::move(call), MORTISE_ACCESS_ADMIN,
+                          [](Call permitted) { permitted.fail(rpc_errors::kUnknownMethod); });
   }
   propose(std::move(call), wire::kRaftAlarm);
 }

@@ -375,6 +375,11 @@ TEST(RequestHeadTest, TokensAndFlags) {
   add("some-bin", "not base64 \x01");
   head.clear();
   EXPECT_EQ(head.token(), "");
+  add("authorization", "Bearer ");
+  EXPECT_EQ(head.token(), " ") << "good for nobody";
+  add("token", "");
+  add("token", "x");
+  EXPECT_EQ(head.token(), " ") << "the first value counts";
   add("connection", "close");
   EXPECT_TRUE(head.malformed());
 }

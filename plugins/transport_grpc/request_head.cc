@@ -125,6 +125,7 @@ std::string_view RequestHead::content_type() const {
 std::string_view RequestHead::token() const {
   std::string_view token = has_token_ ? token_ : authorization_;
   if (token.starts_with(kBearer)) token.remove_prefix(kBearer.size());
+  if (token.empty() && (has_token_ || has_authorization_)) return " ";
   return token;
 }
 

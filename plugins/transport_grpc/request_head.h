@@ -38,7 +38,8 @@ class RequestHead {
   const mortise_method* method() const { return method_; }
   // Of the answer. Static.
   std::string_view content_type() const;
-  // `token` goes before `authorization`, "Bearer " is removed from either.
+  // `token` goes before `authorization`, "Bearer " is removed from either. An empty one is a wrong
+  // one, but for the host it would be none: it becomes a space, which no token is.
   std::string_view token() const;
   std::string_view client_api_version() const { return client_api_version_; }
   uint32_t caller_flags() const { return caller_flags_; }

@@ -81,6 +81,17 @@ TEST_F(AuthTest, WhoSaysNothingOrNonsenseIsRefused) {
     EXPECT_EQ(nobody.put("a1"), kBadToken) << token;
     EXPECT_EQ(nobody.range("a1"), kBadToken) << token;
   }
+  // None, and an empty one: who sends that means to say something.
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + kCallBound);
+  context.AddMetadata("token", "");
+  pb::RangeResponse none;
+  pb::RangeRequest range;
+  range.set_key("a1");
+  EXPECT_EQ(status_text(nobody.plain().kv().Range(&context, range, &none)), kBadToken);
+  nobody.set_token("");
+  EXPECT_EQ(nobody.call(nobody.plain().auth(), &pb::Auth::Stub::UserGet, pb::AuthUserGetRequest()),
+            "9 etcdserver: user name not found");
   EXPECT_EQ(nobody.login("alice", "wrong"),
             "3 etcdserver: authentication failed, invalid user ID or password");
   EXPECT_EQ(nobody.login("mallory", "pw"),
@@ -100,6 +111,13 @@ TEST_F(AuthTest, MaintenanceIsForAdministrators) {
   alarm.set_action(pb::AlarmRequest::ACTIVATE);
   alarm.set_alarm(pb::NOSPACE);
   EXPECT_EQ(alice_->call(plain.maintenance(), &pb::Maintenance::Stub::Alarm, alarm), kDenied);
+  alarm.set_action(static_cast<pb::AlarmRequest::AlarmAction>(7));
+  EXPECT_EQ(alice_->call(plain.maintenance(), &pb::Maintenance::Stub::Alarm, alarm), kDenied);
+  EXPECT_EQ(
+      AuthClient(node_.endpoint()).call(plain.maintenance(), &pb::Maintenance::Stub::Alarm, alarm),
+      kNoUser);
+  EXPECT_EQ(root_->call(root_->plain().maintenance(), &pb::Maintenance::Stub::Alarm, alarm),
+            "2 etcdserver: unknown method");
   EXPECT_EQ(alice_->call(plain.maintenance(), &pb::Maintenance::Stub::Defragment,
                          pb::DefragmentRequest()),
             kDenied);
