@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "host/server/server.h"
+#include "host/tls/cipher_suites.h"
 #include "host/tls/san_check.h"
 #include "host/tls/self_signed.h"
 
@@ -132,6 +133,7 @@ tls::Relay::Refused Server::refusal_log() {
 Status Server::make_tls() {
   client_tls_ = config_.client_tls;
   peer_tls_ = config_.peer_tls;
+  MORTISE_RETURN_IF_ERROR(tls::check_cipher_suites(client_tls_.cipher_suites));
   const Urls clients = joined(config_.listen_client_urls, config_.listen_client_http_urls);
   MORTISE_RETURN_IF_ERROR(make_self_signed(&client_tls_, "client", clients));
   MORTISE_RETURN_IF_ERROR(make_self_signed(&peer_tls_, "peer", config_.listen_peer_urls));

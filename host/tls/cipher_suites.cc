@@ -52,12 +52,21 @@ const Suite* find_suite(std::string_view name) {
 
 }  // namespace
 
+Status check_cipher_suites(const std::vector<std::string>& names) {
+  for (const std::string& name : names) {
+    if (find_suite(name) == nullptr) {
+      return invalid("unexpected TLS cipher suite \"" + name + "\"");
+    }
+  }
+  return Status();
+}
+
 Result<CipherList> parse_cipher_suites(const std::vector<std::string>& names) {
+  MORTISE_RETURN_IF_ERROR(check_cipher_suites(names));
   CipherList list;
   bool has_tls13 = false;
   for (const std::string& name : names) {
     const Suite* suite = find_suite(name);
-    if (suite == nullptr) return invalid("unexpected TLS cipher suite \"" + name + "\"");
     has_tls13 |= suite->is_tls13;
     if (suite->is_tls13) continue;
     if (suite->openssl.empty()) {

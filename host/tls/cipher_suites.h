@@ -18,7 +18,10 @@ struct CipherList {
   std::vector<std::string> missing;  // Known, but too weak for this build of OpenSSL.
 };
 
-// kInvalid names one that nobody knows. Suites of TLS 1.3 are always all offered, so their names
+// kInvalid names one that nobody knows. Also where nothing is served over TLS.
+Status check_cipher_suites(const std::vector<std::string>& names);
+
+// As above. Suites of TLS 1.3 are always all offered, so their names
 // change nothing.
 Result<CipherList> parse_cipher_suites(const std::vector<std::string>& names);
 

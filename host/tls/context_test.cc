@@ -104,6 +104,9 @@ TEST(CipherSuites, AreTranslated) {
   EXPECT_EQ(list->openssl, "ECDHE-RSA-AES128-GCM-SHA256:AES256-GCM-SHA384");
   EXPECT_EQ(list->missing, std::vector<std::string>{"TLS_RSA_WITH_RC4_128_SHA"});
   EXPECT_FALSE(parse_cipher_suites({"TLS_RSA_WITH_RC4_128_SHA"}).ok());
+  EXPECT_TRUE(check_cipher_suites({"TLS_RSA_WITH_RC4_128_SHA"}).ok());
+  EXPECT_EQ(check_cipher_suites({"TLS_AES_128_GCM_SHA256", "X"}).message(),
+            "unexpected TLS cipher suite \"X\"");
   auto only_new = parse_cipher_suites({"TLS_AES_128_GCM_SHA256"});
   ASSERT_TRUE(only_new.ok());
   EXPECT_EQ(only_new->openssl, "");
