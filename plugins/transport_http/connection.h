@@ -99,6 +99,7 @@ class Connection final : public SocketOwner,
   void route_method(const Head& head, std::string_view path);
   void route_page(const Head& head, std::string path);
   bool admit(const Head& head);
+  bool redirects(const Head& head);
   bool prepare_caller(const Head& head);
   void open_stream(const Head& head, bool events);
   void upgrade(const Head& head);
@@ -143,6 +144,7 @@ class Connection final : public SocketOwner,
     std::string path;
     std::string query;
     std::string accept;
+    bool accepts_gzip = false;
   };
   std::unique_ptr<PageWish> wish_;
   const Asset* asset_ = nullptr;
@@ -152,6 +154,7 @@ class Connection final : public SocketOwner,
     mortise_rpc_code code = 0;
     int status = 200;
     std::string text;
+    std::string location;  // Of a redirection, else empty.
   };
   std::unique_ptr<Saying> saying_;
   UnaryCall* call_ = nullptr;

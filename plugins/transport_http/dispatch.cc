@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "plugins/transport_http/connection.h"
+#include "plugins/transport_http/gzip.h"
 #include "plugins/transport_http/http_stream.h"
 #include "plugins/transport_http/target.h"
 #include "plugins/transport_http/ui.h"
@@ -13,11 +14,17 @@ namespace {
 constexpr std::string_view kOldPrefix = "/v3beta/";
 constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 constexpr std::string_view kBearer = "Bearer ";
+constexpr size_t kGzipBytesMin = 4096;  // Of a page, from which it is worth the time.
 
 std::string_view token_of(const Head& head) {
   std::string_view token = head.token.data() != nullptr ? head.token : head.authorization;
   if (token.starts_with(kBearer)) token.remove_prefix(kBearer.size());
-  return token;
+  // An empty one is a wrong one, but for the host it would be none: this is no token, either.
+  return token.empty() && token.data() != nullptr ? " " : token;
+}
+
+bool is_clean(std::string_view path) {
+  return path.find("//") == std::string_view::npos && path.find("/.") == std::string_view::npos;
 }
 
 std::string not_whitelisted(std::string_view host) {
@@ -70,10 +77,28 @@ void Connection::route(const Head& head) {
   if (head.method == "OPTIONS") return say_text(200, {});
   std::string path;
   if (!percent_decode(head.path, path)) return say_text(400, "malformed path\n");
+  if (redirects(head)) return;
   if (path.starts_with(kOldPrefix)) path.replace(0, kOldPrefix.size(), kGatewayPrefix);
   const bool methods = context_.options.gateway && (peer_.serves & MORTISE_SERVES_RPC) != 0;
   if (methods && path.starts_with(kGatewayPrefix)) return route_method(head, path);
   route_page(head, std::move(path));
+}
+
+// As Go's servers do with a path that says the same in more words.
+bool Connection::redirects(const Head& head) {
+  if (head.method == "CONNECT" || head.path == "*") return false;
+  std::string path(head.path);
+  if (!is_clean(path)) path = clean_path(path);
+  constexpr std::string_view kGateway = kGatewayPrefix.substr(0, kGatewayPrefix.size() - 1);
+  if (path == kGateway && context_.options.gateway && (peer_.serves & MORTISE_SERVES_RPC) != 0) {
+    path = kGatewayPrefix;
+  }
+  if (path == head.path) return false;
+  if (!head.query.empty()) path.append("?").append(head.query);
+  const bool has_body = head.method == "GET" || head.method == "HEAD";
+  saying_ =
+      std::make_unique<Saying>(Saying{kOk, 307, has_body ? "link" : "", escape_location(path)});
+  return true;
 }
 
 void Connection::route_method(const Head& head, std::string_view path) {
@@ -164,15 +189,16 @@ void Connection::route_page(const Head& head, std::string path) {
   if (!pages || context_.pages == nullptr) return say_text(404, "404 page not found\n");
   plan_ = Plan::kPage;
   wish_ = std::make_unique<PageWish>(PageWish{std::string(head.method), std::move(path),
-                                              std::string(head.query), std::string(head.accept)});
+                                              std::string(head.query), std::string(head.accept),
+                                              head.accepts_gzip});
 }
 
 void Connection::say_error(mortise_rpc_code code, std::string_view message) {
-  saying_ = std::make_unique<Saying>(Saying{code, 0, std::string(message)});
+  saying_ = std::make_unique<Saying>(Saying{code, 0, std::string(message), {}});
 }
 
 void Connection::say_text(int status, std::string text) {
-  saying_ = std::make_unique<Saying>(Saying{kOk, status, std::move(text)});
+  saying_ = std::make_unique<Saying>(Saying{kOk, status, std::move(text), {}});
 }
 
 void Connection::on_body(std::string_view body) {
@@ -185,6 +211,8 @@ void Connection::on_body(std::string_view body) {
   const std::unique_ptr<Saying> saying = std::move(saying_);
   if (saying->code != kOk) {
     write_error(out_, style_, saying->code, saying->text);
+  } else if (!saying->location.empty()) {
+    write_redirect(out_, style_, saying->location, !saying->text.empty());
   } else if (saying->text.empty()) {
     write_head(out_.text(), style_, {saying->status, {}, BodyKind::kLength, 0});
   } else {
@@ -270,9 +298,14 @@ void Connection::start_page(std::string_view body) {
 
 void Connection::write_page_answer(PageAnswer answer) {
   if (context_.draining) style_.keep_alive = false;
+  const bool compress = wish_->accepts_gzip && answer.body.size() >= kGzipBytesMin;
   wish_.reset();
-  write_page(out_, style_, {answer.status, answer.content_type, answer.allow, {}},
-             std::move(answer.body));
+  Page page{answer.status, answer.content_type, answer.allow, {}};
+  if (std::string packed; compress && gzip(answer.body.view(), packed)) {
+    page.more_fields = "Content-Encoding: gzip\r\n";
+    answer.body = sdk::Buffer::from(std::move(packed));
+  }
+  write_page(out_, style_, page, std::move(answer.body));
   end_exchange();
 }
 

@@ -37,6 +37,30 @@ bool lists(std::string_view list, std::string_view word) {
   return false;
 }
 
+// What may stand in a Host header: of the syntax of URLs, the part for hosts and ports.
+bool is_host(std::string_view text) {
+  constexpr std::string_view kOthers = "!$%&'()*+,-.:;=[]_~";
+  return std::ranges::all_of(text, [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           kOthers.find(c) != std::string_view::npos;
+  });
+}
+
+// An `Accept-Encoding` that names gzip, and not to rule it out.
+bool lists_gzip(std::string_view list) {
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    std::string_view item = list.substr(0, comma);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+    const size_t semicolon = std::min(item.find(';'), item.size());
+    const std::string_view weight = item.substr(semicolon);
+    const bool ruled_out = weight.find("q=0") != std::string_view::npos &&
+                           weight.find_first_of("123456789") == std::string_view::npos;
+    if (!ruled_out && lists(item.substr(0, semicolon), "gzip")) return true;
+  }
+  return false;
+}
+
 // Of a header that is sent more than once the first counts.
 void keep_first(std::string_view& kept, std::string_view value) {
   if (kept.data() == nullptr) kept = value;
@@ -79,6 +103,7 @@ struct Parser::Impl final : http::basic_parser<true> {
     switch (field) {
       case http::field::host:
         if (std::exchange(has_host, true)) return fail(error, 400, "too many Host headers");
+        if (!is_host(value)) return fail(error, 400, "malformed Host header");
         head.authority = value;
         return;
       case http::field::content_length:
@@ -97,6 +122,9 @@ struct Parser::Impl final : http::basic_parser<true> {
       case http::field::upgrade: upgrades = upgrades || lists(value, "websocket"); return;
       case http::field::te:
         head.accepts_trailers = head.accepts_trailers || lists(value, "trailers");
+        return;
+      case http::field::accept_encoding:
+        head.accepts_gzip = head.accepts_gzip || lists_gzip(value);
         return;
       case http::field::accept: return keep_first(head.accept, value);
       case http::field::origin: return keep_first(head.origin, value);
@@ -194,6 +222,7 @@ bool Parser::check_head() {
     target.remove_prefix(scheme.size());
     const size_t path = std::min(target.find_first_of("/?"), target.size());
     head_.authority = target.substr(0, path);
+    if (!is_host(head_.authority)) return bad({});
     target.remove_prefix(path);
     if (target.empty()) target = "/";
     break;

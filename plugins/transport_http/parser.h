@@ -26,6 +26,7 @@ struct Head {
   bool expects_continue = false;
   bool accepts_trailers = false;
   bool wants_websocket = false;
+  bool accepts_gzip = false;
 
   std::string_view accept;
   std::string_view origin;

@@ -185,6 +185,41 @@ TEST(JsonSplitter, WhatIsNoObject) {
   EXPECT_TRUE(open.has_rest());
 }
 
+TEST(Parser, HostsAreHosts) {
+  const auto result = [](const std::string& request) {
+    Parser parser(kHeaderMax);
+    const auto outcome = parser.parse_head(request);
+    return outcome == Parser::Result::kDone ? "" : std::string(parser.refused().reason) + "!";
+  };
+  for (const std::string host :
+       {"", "a", "a:1", "[::1]:80", "[fe80::1%25eth0]", "a_b.c-d~", "!$&'()*+,;="}) {
+    EXPECT_EQ(result("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"), "") << host;
+  }
+  for (const std::string host :
+       {"a b", "a/b", "a@b", "a\"b", "a\\b", "a<b", "a?b", "a#b", "\xc3\xa4"}) {
+    EXPECT_EQ(result("GET / HTTP/1.1\r\nHost: " + host + "\r\n\r\n"), "malformed Host header!")
+        << host;
+    if (host.find_first_of(" /?#") != std::string::npos) continue;
+    EXPECT_EQ(result("GET http://" + host + "/ HTTP/1.1\r\nHost: h\r\n\r\n"), "!") << host;
+  }
+}
+
+TEST(Target, PathsAreCleaned) {
+  for (const auto& [given, wanted] : {std::pair{"/", "/"},
+                                      {"//", "/"},
+                                      {"/a//b", "/a/b"},
+                                      {"/a/./b/", "/a/b/"},
+                                      {"/a/..", "/"},
+                                      {"/a/b/..", "/a"},
+                                      {"/a/b/../", "/a/"},
+                                      {"/../..//a", "/a"},
+                                      {"/.a/..b/...", "/.a/..b/..."}}) {
+    EXPECT_EQ(clean_path(given), wanted) << given;
+  }
+  EXPECT_EQ(escape_location("/a%2fb;c=d?e&'f'"), "/a%2fb;c=d?e&'f'");
+  EXPECT_EQ(escape_location("\\\"<> \x7f\xc3\r\n"), "%5C%22%3C%3E%20%7F%C3%0D%0A");
+}
+
 TEST(Target, PercentAndQuery) {
   std::string out;
   EXPECT_TRUE(percent_decode("/a%2Fb%20+", out));

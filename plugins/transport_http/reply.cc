@@ -178,6 +178,28 @@ void write_text(Output& out, const ReplyStyle& style, int status, std::string_vi
              sdk::Buffer::from(std::string(text)));
 }
 
+void write_redirect(Output& out, const ReplyStyle& style, std::string_view location,
+                    bool has_body) {
+  Page page{307, {}, {}, {}};
+  std::string body;
+  if (has_body) {
+    page.content_type = "text/html; charset=utf-8";
+    body.append("<a href=\"");
+    for (const char c : location) {
+      if (c == '&' || c == '\'') {
+        body.append(c == '&' ? "&amp;" : "&#39;");
+      } else {
+        body.push_back(c);
+      }
+    }
+    body.append("\">Temporary Redirect</a>.\n\n");
+  }
+  std::string field("Location: ");
+  field.append(location).append("\r\n");
+  page.more_fields = field;
+  write_page(out, style, page, sdk::Buffer::from(std::move(body)));
+}
+
 void write_refusal(Output& out, int status, std::string_view reason) {
   std::string line = std::to_string(status);
   line.append(" ").append(http_status_text(status));
@@ -195,7 +217,7 @@ void write_page(Output& out, const ReplyStyle& style, const Page& page, sdk::Buf
     fields.append("Content-Type: ").append(one_line(page.content_type)).append("\r\n");
   }
   fields.append(page.more_fields);
-  if (page.status >= 400 && page.content_type.starts_with("text/plain")) {
+  if (page.content_type == "text/plain; charset=utf-8") {
     fields.append("X-Content-Type-Options: nosniff\r\n");
   }
   const bool no_body = page.status == 204 || page.status == 304;

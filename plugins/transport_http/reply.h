@@ -39,6 +39,8 @@ void write_answer(Output& out, const ReplyStyle& style, sdk::Buffer body);
 void write_error(Output& out, const ReplyStyle& style, mortise_rpc_code code,
                  std::string_view message);
 void write_text(Output& out, const ReplyStyle& style, int status, std::string_view text);
+// 307; without a body unless `has_body`.
+void write_redirect(Output& out, const ReplyStyle& style, std::string_view location, bool has_body);
 // To whoever does not speak HTTP well; the connection is closed.
 void write_refusal(Output& out, int status, std::string_view reason);
 

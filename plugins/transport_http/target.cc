@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <vector>
 
 namespace mortise::transport_http {
 
@@ -23,6 +24,39 @@ bool percent_decode(std::string_view text, std::string& out) {
     i += 2;
   }
   return true;
+}
+
+std::string clean_path(std::string_view path) {
+  std::vector<std::string_view> kept;
+  for (std::string_view rest = path; !rest.empty();) {
+    const size_t end = std::min(rest.find('/'), rest.size());
+    const std::string_view part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (part.empty() || part == ".") continue;
+    if (part != "..") {
+      kept.push_back(part);
+    } else if (!kept.empty()) {
+      kept.pop_back();
+    }
+  }
+  std::string out;
+  for (const std::string_view part : kept) out.append("/").append(part);
+  if (out.empty() || path.ends_with('/')) out.push_back('/');
+  return out;
+}
+
+std::string escape_location(std::string_view text) {
+  constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte > ' ' && byte < 0x7f && c != '\\' && c != '"' && c != '<' && c != '>') {
+      out.push_back(c);
+    } else {
+      out.append({'%', kHex[byte >> 4], kHex[byte & 0xf]});
+    }
+  }
+  return out;
 }
 
 bool query_value(std::string_view query, std::string_view name, std::string& out) {

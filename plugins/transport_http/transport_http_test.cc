@@ -179,6 +179,11 @@ TEST_F(TransportHttp, TellsTheHostWhoCalls) {
   EXPECT_EQ(seen.flags, uint32_t{MORTISE_CALLER_VIA_GATEWAY | MORTISE_CALLER_REQUIRE_LEADER});
   EXPECT_EQ(seen.client_api_version, "3.7");
   EXPECT_EQ(seen.timeout_ns, 5'000'000'000u);
+  for (const char* field : {"Authorization:\r\n", "Grpc-Metadata-Token:\r\n"}) {
+    client.post("/v3/who", "", field);
+    client.read_answer();
+    EXPECT_EQ(seen.token, " ") << "good for nobody";
+  }
   client.post("/v3/who", "", "Grpc-Timeout: 5x\r\n");
   EXPECT_EQ(client.read_answer().body, R"({"code":3,"message":"invalid grpc-timeout: 5x"})");
 }
@@ -276,7 +281,7 @@ TEST_F(TransportHttp, PagesAreTheHosts) {
   Answer answer = client.read_answer();
   EXPECT_EQ(answer.body, "GET /a b?c=%64 ");
   EXPECT_EQ(answer.field("Content-Type"), "text/plain; charset=utf-8");
-  EXPECT_EQ(answer.field("X-Content-Type-Options"), "");
+  EXPECT_EQ(answer.field("X-Content-Type-Options"), "nosniff");
   client.send("PUT /p HTTP/1.1\r\nHost: h\r\nContent-Length: 3\r\n\r\nabc");
   EXPECT_EQ(client.read_answer().body, "PUT /p? abc");
   client.send("HEAD /p HTTP/1.1\r\nHost: h\r\n\r\n");
@@ -293,6 +298,56 @@ TEST_F(TransportHttp, PagesAreTheHosts) {
   EXPECT_EQ(client.read_answer().body, "GET /absolute? ");
   client.get("/bad%zz");
   EXPECT_EQ(client.read_answer().status, 400);
+}
+
+TEST_F(TransportHttp, PathsInMoreWordsAreRedirected) {
+  TestServer server(host_);
+  Client client(server.port());
+  client.get("//page?a=<b>&c='d'");
+  Answer answer = client.read_answer();
+  EXPECT_EQ(answer.status, 307);
+  EXPECT_EQ(answer.field("Location"), "/page?a=%3Cb%3E&c='d'");
+  EXPECT_EQ(answer.field("Content-Type"), "text/html; charset=utf-8");
+  EXPECT_EQ(answer.body,
+            "<a href=\"/page?a=%3Cb%3E&amp;c=&#39;d&#39;\">Temporary Redirect</a>.\n\n");
+  client.post("/v3//echo", "{}");
+  answer = client.read_answer();
+  EXPECT_EQ(answer.status, 307);
+  EXPECT_EQ(answer.field("Location"), "/v3/echo");
+  EXPECT_EQ(answer.body, "");
+  client.get("/v3");
+  EXPECT_EQ(client.read_answer().field("Location"), "/v3/");
+  // Of no other server.
+  for (const char* path : {"//other.org/..//x", "///x", "/\\x/../x", "//\\other.org/../x"}) {
+    client.get(path);
+    EXPECT_EQ(client.read_answer().field("Location"), "/x") << path;
+  }
+  client.get("//\\other.org");
+  EXPECT_EQ(client.read_answer().field("Location"), "/%5Cother.org");
+  client.get("/.well-known");
+  EXPECT_EQ(client.read_answer().body, "GET /.well-known? ");
+}
+
+TEST_F(TransportHttp, LargePagesAreCompressedForWhoTakesThat) {
+  const std::string large(100'000, 'x');
+  host_.page = [&](std::string_view, std::string_view path, std::string_view, std::string_view) {
+    return FakePage{200, "text/plain", "", path == "/large" ? large : "small"};
+  };
+  TestServer server(host_);
+  Client client(server.port());
+  client.get("/large", "Accept-Encoding: deflate, gzip;q=0.5\r\n");
+  const Answer answer = client.read_answer();
+  EXPECT_EQ(answer.field("Content-Encoding"), "gzip");
+  EXPECT_THAT(answer.body, StartsWith("\x1f\x8b\x08"));
+  EXPECT_LT(answer.body.size(), 1000u);
+  for (const char* field : {"", "Accept-Encoding: gzip;q=0\r\n", "Accept-Encoding: zstd\r\n"}) {
+    client.get("/large", field);
+    const Answer plain = client.read_answer();
+    EXPECT_EQ(plain.field("Content-Encoding"), "");
+    EXPECT_TRUE(plain.body == large);
+  }
+  client.get("/small", "Accept-Encoding: gzip\r\n");
+  EXPECT_EQ(client.read_answer().body, "small");
 }
 
 TEST_F(TransportHttp, ListenersServeWhatTheyAreFor) {
