@@ -277,17 +277,20 @@ TEST_F(RelayTest, WhatIsNoHandshakeIsNamed) {
   EXPECT_TRUE(gone.is_plain_end);
 }
 
-TEST_F(RelayTest, AHandshakeHasALimit) {
+// Connections on which nothing came, or nothing more, stayed for ever.
+TEST_F(RelayTest, GHSA_6vch_q96h_7gc3_AHandshakeHasALimit) {
   Relay hasty("hasty", 1, std::chrono::milliseconds(100));
-  int ends[2];
-  ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
-  std::promise<Outcome> promise;
-  hasty.accept(ends[0], context(server_options(), Side::kServer), "",
-               [&](Outcome outcome) { promise.set_value(std::move(outcome)); });
-  write_all(ends[1], "\x16\x03\x01");
-  EXPECT_EQ(result(promise.get_future()).error, "i/o timeout");
-  EXPECT_EQ(read_up_to(ends[1], 1), "");
-  ::close(ends[1]);
+  for (const std::string begun : {"", "\x16", "\x16\x03\x01"}) {
+    int ends[2];
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+    std::promise<Outcome> promise;
+    hasty.accept(ends[0], context(server_options(), Side::kServer), "",
+                 [&](Outcome outcome) { promise.set_value(std::move(outcome)); });
+    if (!begun.empty()) write_all(ends[1], begun);
+    EXPECT_EQ(result(promise.get_future()).error, "i/o timeout");
+    EXPECT_EQ(read_up_to(ends[1], 1), "");
+    ::close(ends[1]);
+  }
 }
 
 TEST_F(RelayTest, ManyThatStopInTheMiddleDisturbNobody) {

@@ -273,10 +273,22 @@ TEST_F(JwtTest, SignaturesOfOddShapes) {
   EXPECT_EQ(user_of("."), "");
   EXPECT_EQ(user_of(".."), "");
   EXPECT_EQ(user_of("..."), "");
-  EXPECT_EQ(user_of(std::string(100'000, '.')), "");
   EXPECT_EQ(user_of(std::string(1'000'000, 'a')), "");
   // Deep nesting is parsed without recursion.
   EXPECT_EQ(user_of(forge(std::string(10'000, '['), kGoodClaims, "ES256", ec().secret)), "");
+}
+
+// Each period was a piece of memory of its own.
+TEST_F(JwtTest, CVE_2025_30204_PeriodsMakeNoPieces) {
+  make("ES256", ec());
+  const std::string good = forge(header_of("ES256"), kGoodClaims, "ES256", ec().secret);
+  ASSERT_EQ(user_of(good), "u");
+  for (const size_t periods : {1, 2, 100'000, 10'000'000}) {
+    const std::string many(periods, '.');
+    EXPECT_EQ(user_of(many), "");
+    EXPECT_EQ(user_of(good + many), "");
+    EXPECT_EQ(user_of(many + good), "");
+  }
 }
 
 TEST_F(JwtTest, VerifyOnly) {

@@ -99,7 +99,7 @@ TEST_F(HostileTest, NonsenseEndsTheConnection) {
       greeting + make_frame(NGHTTP2_WINDOW_UPDATE, 0, 0, std::string(4, '\0')),
       greeting + make_window_update(0, 0x7fffffff) + make_window_update(0, 0x7fffffff),
       greeting + make_frame(NGHTTP2_DATA, 0, 0, "x"),
-      greeting + make_data(1, "x", false),  // Nobody began it.
+      greeting + make_data(1, "x", false),                           // Nobody began it.
       greeting + make_headers(2, call_fields("/test.Echo/Inline")),  // An even number.
       greeting + make_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, "\xff\xff\xff\xff\xff"),
       greeting + make_frame(NGHTTP2_HEADERS, 0, 1, "") + make_data(1, "", false),
@@ -113,6 +113,22 @@ TEST_F(HostileTest, NonsenseEndsTheConnection) {
     client.send(bytes);
     // The server ends first: the client does not.
     client.read_to_end();
+  }
+  expect_served(server);
+}
+
+// What guards a method by its name guarded another one, and the call ran.
+TEST_F(HostileTest, CVE_2026_33186_APathWithoutItsSlashIsNoMethod) {
+  TestServer server(host_);
+  for (const char* path : {"test.Echo/Inline", "", "/", "//test.Echo/Inline", "/test.Echo/Inline/",
+                           "/test.Echo//Inline", "/TEST.Echo/Inline", "/test.Echo/Inline?x",
+                           "/test.Echo/%49nline", "http://h/test.Echo/Inline"}) {
+    RawClient client(server.port());
+    client.greet();
+    client.send(make_call(1, path, "x"));
+    RawAnswer answer = client.read_answer(1);
+    EXPECT_EQ(answer.data, "") << path;
+    EXPECT_NE(answer.fields["grpc-status"], "0") << path;
   }
   expect_served(server);
 }

@@ -131,6 +131,32 @@ TEST_F(TlsTest, ClientsShowCertificatesThatAreCheckedAndRevoked) {
   EXPECT_THAT(node.log(), HasSubstr("rejected connection on client endpoint"));
 }
 
+// With a listener of its own for HTTP, that for gRPC did not ask the list.
+TEST_F(TlsTest, GHSA_3wh4_j44w_pg92_RevocationCountsOnEachListener) {
+  const tls::Issued bob = authority_.issue({.common_name = "bob"});
+  const std::string crl = files_.write("crl", authority_.revocation_list({bob.serial}));
+  const std::string http_url = secure_url();
+  Node node(mortise_target("rocksdb"),
+            server_options({"--trusted-ca-file=" + ca_file(), "--client-cert-auth",
+                            "--client-crl-file=" + crl, "--listen-client-http-urls=" + http_url}));
+  start(node);
+  const Strings alice = as("alice", authority_.issue({.common_name = "alice"}));
+  EXPECT_EQ(etcdctl(node, {"put", "k", "v"}, alice).text, "OK\n");
+  EXPECT_NE(etcdctl(node, {"get", "k"}, as("bob", bob), "1s").exit.code, 0);
+  const auto fetch = [&](const Strings& credentials) {
+    Command command;
+    command.argv = {"curl", "-s", http_url + "/version"};
+    for (const std::string& option : credentials) {
+      const size_t equals = option.find('=');
+      command.argv.push_back(option.substr(0, equals));
+      command.argv.push_back(option.substr(equals + 1));
+    }
+    return run_command(command).text;
+  };
+  EXPECT_THAT(fetch(alice), HasSubstr("etcdserver"));
+  EXPECT_EQ(fetch(as("bob", bob)), "");
+}
+
 TEST_F(TlsTest, CertificatesAreReplacedUnderLoad) {
   NodeOptions options = server_options();
   Node node(mortise_target("rocksdb"), options);
@@ -266,6 +292,13 @@ TEST_F(TlsTest, MistakesEndTheStart) {
   EXPECT_THAT(log_of({"--cipher-suites=TLS_NO_SUCH"}),
               HasSubstr(R"(unexpected TLS cipher suite \"TLS_NO_SUCH\")"));
   EXPECT_THAT(log_of({"--trusted-ca-file=/nonexistent/ca"}), HasSubstr("/nonexistent/ca"));
+  NodeOptions plain;
+  plain.in_memory = true;
+  plain.flags = {"--cipher-suites=TLS_NO_SUCH"};
+  Node without_tls(mortise_target("rocksdb"), plain);
+  ASSERT_TRUE(without_tls.launch().ok());
+  ASSERT_TRUE(without_tls.wait().has_value());
+  EXPECT_THAT(without_tls.log(), HasSubstr(R"(unexpected TLS cipher suite \"TLS_NO_SUCH\")"));
   EXPECT_THAT(log_of({"--listen-metrics-urls=https://127.0.0.1:1", "--cert-file=", "--key-file="}),
               HasSubstr("must be provided for"));
 }
