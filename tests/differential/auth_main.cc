@@ -103,6 +103,10 @@ class Histories {
     steps.push_back(role_add("root", "nobody"));
     steps.push_back(grant_role("root", "root", "nobody"));
     for (int i = 0; i < 40; ++i) steps.push_back(manage("nobody"));
+    // Once more, as root may have been deleted: what follows needs authentication.
+    steps.push_back(user_add("root", "rootpw", "nobody"));
+    steps.push_back(role_add("root", "nobody"));
+    steps.push_back(grant_role("root", "root", "nobody"));
     steps.push_back(make<pb::AuthEnableRequest>("enable", &testing::Client::auth,
                                                 &pb::Auth::Stub::AuthEnable, {}, "nobody"));
     steps.push_back(login("root", "rootpw"));
