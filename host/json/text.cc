@@ -186,8 +186,8 @@ void append_signed(int64_t value, ByteBuffer* out) {
 
 bool base64_decode(std::string_view text, char* out, size_t* size) {
   const bool is_padded = text.size() % 4 == 0;
-  const bool is_url = text.find('-') != std::string_view::npos ||
-                      text.find('_') != std::string_view::npos;
+  const bool is_url =
+      text.find('-') != std::string_view::npos || text.find('_') != std::string_view::npos;
   const Digits& digits = is_url ? kUrlDigits : kStandardDigits;
   char* p = out;
   uint32_t group = 0;

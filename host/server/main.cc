@@ -1,6 +1,5 @@
 // mortised: reads its configuration, serves until a signal comes, and ends as that signal would
 // have it.
-#include <absl/synchronization/mutex.h>
 #include <fcntl.h>
 #include <google/protobuf/stubs/logging.h>
 #include <pthread.h>
@@ -158,9 +157,6 @@ std::unique_ptr<Log> open_log(const config::ParseOutcome& outcome, Status* faile
 
 int main_function(int argc, char** argv) {
   open_standard_descriptors();
-  // gRPC's mutexes would search for deadlock cycles at each lock, which costs some percent of a
-  // call.
-  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
   // Lines of its own about what a client got wrong would stand between those of the log.
   google::protobuf::SetLogHandler(nullptr);
   config::ParseOutcome outcome = parse_process(argc, argv);

@@ -11,9 +11,9 @@
 #include <memory>
 #include <utility>
 
+#include "plugins/transport_common/loop_impl.h"
 #include "plugins/transport_http/connection.h"
 #include "plugins/transport_http/json_splitter.h"
-#include "plugins/transport_common/loop_impl.h"
 #include "plugins/transport_http/stream.h"
 
 namespace mortise::transport_http {
