@@ -64,15 +64,6 @@ class HostileTest : public testing::Test {
     for (const CallPtr& call : calls) call->answer(sdk::Buffer::from("done"));
     return calls.size();
   }
-  void expect_served(const TestServer& server) {
-    RawClient client(server.port());
-    client.greet();
-    client.send(make_call(1, "/test.Echo/Inline", "x"));
-    const RawAnswer answer = client.read_answer(1);
-    EXPECT_TRUE(answer.complete);
-    EXPECT_EQ(answer.data, make_message("x"));
-  }
-
   static constexpr size_t kLargeBytes = 1 << 20;
   FakeHost host_;
   std::atomic<size_t> large_{0};

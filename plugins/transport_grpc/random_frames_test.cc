@@ -191,15 +191,6 @@ class RandomFramesTest : public testing::Test {
     host_.add_stream("/test.Stream/List", MORTISE_SERVER_STREAM, open);
   }
 
-  void expect_served(const TestServer& server) {
-    RawClient client(server.port());
-    client.greet();
-    client.send(make_call(1, "/test.Echo/Inline", "x"));
-    const RawAnswer answer = client.read_answer(1);
-    EXPECT_TRUE(answer.complete);
-    EXPECT_EQ(answer.data, make_message("x"));
-  }
-
   FakeHost host_;
 
  private:

@@ -2,6 +2,7 @@
 
 #include <arpa/inet.h>
 #include <dlfcn.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -145,6 +146,15 @@ void Relay::run(uint16_t server_port) {
   }
   close_with_reset(client);
   close_with_reset(server);
+}
+
+void expect_served(const TestServer& server) {
+  RawClient client(server.port());
+  client.greet();
+  client.send(make_call(1, "/test.Echo/Inline", "x"));
+  const RawAnswer answer = client.read_answer(1);
+  EXPECT_TRUE(answer.complete);
+  EXPECT_EQ(answer.data, make_message("x"));
 }
 
 }  // namespace mortise::transport_grpc

@@ -59,4 +59,7 @@ class Relay {
   std::thread thread_;
 };
 
+// That a new connection gets an answer of /test.Echo/Inline, which sends back what it is sent.
+void expect_served(const TestServer& server);
+
 }  // namespace mortise::transport_grpc

@@ -99,6 +99,7 @@ class Connection final : public SocketOwner,
   void route_method(const Head& head, std::string_view path);
   void route_page(const Head& head, std::string path);
   bool admit(const Head& head);
+  bool has_gateway() const;
   bool redirects(const Head& head);
   bool prepare_caller(const Head& head);
   void open_stream(const Head& head, bool events);

@@ -79,20 +79,21 @@ void Connection::route(const Head& head) {
   if (!percent_decode(head.path, path)) return say_text(400, "malformed path\n");
   if (redirects(head)) return;
   if (path.starts_with(kOldPrefix)) path.replace(0, kOldPrefix.size(), kGatewayPrefix);
-  const bool methods = context_.options.gateway && (peer_.serves & MORTISE_SERVES_RPC) != 0;
-  if (methods && path.starts_with(kGatewayPrefix)) return route_method(head, path);
+  if (has_gateway() && path.starts_with(kGatewayPrefix)) return route_method(head, path);
   route_page(head, std::move(path));
+}
+
+bool Connection::has_gateway() const {
+  return context_.options.gateway && (peer_.serves & MORTISE_SERVES_RPC) != 0;
 }
 
 // As Go's servers do with a path that says the same in more words.
 bool Connection::redirects(const Head& head) {
   if (head.method == "CONNECT" || head.path == "*") return false;
-  std::string path(head.path);
-  if (!is_clean(path)) path = clean_path(path);
   constexpr std::string_view kGateway = kGatewayPrefix.substr(0, kGatewayPrefix.size() - 1);
-  if (path == kGateway && context_.options.gateway && (peer_.serves & MORTISE_SERVES_RPC) != 0) {
-    path = kGatewayPrefix;
-  }
+  if (is_clean(head.path) && head.path != kGateway) return false;
+  std::string path = clean_path(head.path);
+  if (path == kGateway && has_gateway()) path = kGatewayPrefix;
   if (path == head.path) return false;
   if (!head.query.empty()) path.append("?").append(head.query);
   const bool has_body = head.method == "GET" || head.method == "HEAD";
