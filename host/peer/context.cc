@@ -114,6 +114,11 @@ void UrlPicker::update(std::vector<config::Url> urls) {
   picked_ = 0;
 }
 
+std::vector<config::Url> UrlPicker::urls() const {
+  std::lock_guard lock(mutex_);
+  return urls_;
+}
+
 config::Url UrlPicker::pick() const {
   std::lock_guard lock(mutex_);
   return urls_[picked_];

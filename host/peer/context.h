@@ -102,6 +102,7 @@ class UrlPicker {
  public:
   explicit UrlPicker(std::vector<config::Url> urls) : urls_(std::move(urls)) {}
   void update(std::vector<config::Url> urls);
+  std::vector<config::Url> urls() const;
   config::Url pick() const;
   void unreachable(const config::Url& url);
 

@@ -69,7 +69,11 @@ struct Transport::Impl : PeerBook {
 };
 
 void Transport::Impl::add_peer(NodeId id, const Urls& urls) {
-  if (context->stopping || peers.contains(id)) return;
+  if (context->stopping) return;
+  if (auto it = peers.find(id); it != peers.end()) {
+    if (it->second->picker()->urls() != urls) update_peer(id, urls);
+    return;
+  }
   if (auto it = remotes.find(id); it != remotes.end()) {
     // A member that joins has just acknowledged the entry that makes this one known to it; without
     // that, the leader would send nothing before the next heartbeat, and promote no learner.

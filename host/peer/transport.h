@@ -131,8 +131,8 @@ class Transport {
   void send(std::vector<raft::Message> messages);
   void send_snapshot(raft::Message message, std::unique_ptr<SnapshotSource> source);
 
-  // Members to keep streams with. kInvalid if a URL is malformed. An id that is there already stays
-  // as it is; update_peer() of one that is not there does nothing.
+  // Members to keep streams with. kInvalid if a URL is malformed. An id that is there already has
+  // these URLs from then on; update_peer() of one that is not there does nothing.
   Status add_peer(NodeId id, const std::vector<std::string>& urls);
   Status update_peer(NodeId id, const std::vector<std::string>& urls);
   void remove_peer(NodeId id);

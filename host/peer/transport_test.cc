@@ -192,6 +192,16 @@ TEST(Transport, AMemberThatIsRemovedHereIsNoLongerDialled) {
   EXPECT_FALSE(a.transport().active_since(2).has_value());
 }
 
+TEST(Transport, AMemberThatIsAddedAgainHasItsNewAddress) {
+  TestMember a(1), b(2);
+  const std::string nobody = std::make_unique<TestListener>()->url();
+  ASSERT_TRUE(a.transport().add_peer(2, {nobody}).ok());
+  b.know(a);
+  a.know(b);
+  EXPECT_TRUE(a.wait_for_streams());
+  EXPECT_TRUE(a.wait_for_log("updated remote peer"));
+}
+
 TEST(Transport, HttpsIsAClearError) {
   TestMember a(1);
   ASSERT_TRUE(a.transport().add_peer(2, {"https://127.0.0.1:1"}).ok());

@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kBootstrappedLimit{1000};
 constexpr std::chrono::milliseconds kClusterLimit{10000};
+constexpr std::chrono::milliseconds kJoinedLimit{1000};
 
 // Peer URLs of all but one.
 std::vector<std::string> urls_of_others(const std::vector<membership::Member>& members,
@@ -68,6 +69,15 @@ const membership::Member* find_name(const std::vector<membership::Member>& membe
     if (member.name == name) return &member;
   }
   return nullptr;
+}
+
+std::vector<membership::Member> all_but(uint64_t self,
+                                        const std::vector<membership::Member>& members) {
+  std::vector<membership::Member> others;
+  for (const membership::Member& member : members) {
+    if (member.id != self) others.push_back(member);
+  }
+  return others;
 }
 
 }  // namespace
@@ -142,11 +152,9 @@ Result<Beginning> join_cluster(const config::Config& config, const config::Resol
   beginning.is_new = true;
   beginning.cluster_id = found->id;
   beginning.member_id = find_name(*matched, config.name)->id;
+  beginning.remotes = all_but(beginning.member_id, found->members);
   std::map<uint64_t, membership::Member> existing;
-  for (const membership::Member& member : found->members) {
-    existing[member.id] = member;
-    if (member.id != beginning.member_id) beginning.remotes.push_back(member);
-  }
+  for (const membership::Member& member : found->members) existing[member.id] = member;
   if (!is_compatible_with(inquiry, beginning.remotes, limit, log)) {
     return invalid("incompatible with current running cluster");
   }
@@ -154,6 +162,17 @@ Result<Beginning> join_cluster(const config::Config& config, const config::Resol
     return invalid("membership: too many learner members in cluster");
   }
   return beginning;
+}
+
+std::vector<membership::Member> others_of_joined(const config::Config& config,
+                                                 const Beginning& beginning, Inquiry* inquiry) {
+  auto initial = config::members_to_join(config);
+  if (!initial.ok()) return {};
+  auto named = as_members(*initial, config.initial_cluster_token);
+  auto urls = urls_of_others(named, find_name(named, config.name)->id);
+  auto found = inquiry->cluster(urls, kJoinedLimit, /*quietly=*/true);
+  if (!found.ok() || found->id != beginning.cluster_id) return {};
+  return all_but(beginning.member_id, found->members);
 }
 
 Status write_founding_entries(wal::Wal* wal, const std::vector<membership::Member>& founders) {

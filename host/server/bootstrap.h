@@ -39,6 +39,11 @@ Status check_not_bootstrapped(const Beginning& beginning, Inquiry* inquiry);
 Result<Beginning> join_cluster(const config::Config& config, const config::ResolveHost& resolve,
                                Inquiry* inquiry, std::chrono::milliseconds limit, Log* log);
 
+// For a member that has begun to join and was started anew before it heard from its cluster: the
+// others, if one that `config` names answers.
+std::vector<membership::Member> others_of_joined(const config::Config& config,
+                                                 const Beginning& beginning, Inquiry* inquiry);
+
 // Gives each initial member its id among the members that were found; the same URLs must be there.
 Result<std::vector<membership::Member>> match_members(
     const std::vector<config::InitialMember>& initial, const FoundCluster& found,

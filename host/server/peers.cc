@@ -42,9 +42,17 @@ void Server::make_peers() {
   peers_ = std::make_unique<peer::Transport>(std::move(options), peer_hooks());
   peers_->start();
   follow_members();
-  // They send it the log that makes them known.
+  // They send it the log, or the snapshot, that makes them known. Without streams until then, they
+  // would take this member for dead and alive in turn: it answers their posts, but not their dials.
   for (const membership::Member& remote : remotes_) {
-    check_address(remote, peers_->add_remote(remote.id, remote.peer_urls));
+    check_address(remote, peers_->add_peer(remote.id, remote.peer_urls));
+  }
+}
+
+// Those that went while this member waited for the snapshot that says so.
+void Server::forget_removed_remotes() {
+  for (const membership::Member& remote : std::exchange(remotes_, {})) {
+    if (cluster_->is_removed(remote.id)) peers_->remove_peer(remote.id);
   }
 }
 

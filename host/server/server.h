@@ -182,6 +182,7 @@ class Server : public api::Node {
   void make_peers();
   void serve_peer_http();
   void follow_members();
+  void forget_removed_remotes();
   void watch_heartbeats(const std::vector<raft::Message>& messages);
   void send_messages(std::vector<raft::Message> messages);
   void check_address(const membership::Member& member, const Status& status);
@@ -326,7 +327,8 @@ class Server : public api::Node {
   std::unique_ptr<auth::Authority> authority_;
   std::unique_ptr<lease::Lessor> lessor_;
   std::unique_ptr<membership::Cluster> cluster_;
-  std::vector<membership::Member> remotes_;  // Of the cluster that it joins, known from elsewhere.
+  // Of the cluster that it joins, known from elsewhere. The starter's, then the apply thread's.
+  std::vector<membership::Member> remotes_;
   apply::Alarms alarms_;
   apply::WaitList waiters_;
   std::unique_ptr<watch::Hub> hub_;

@@ -249,6 +249,7 @@ Result<wal::Recovered> Server::recover_log(const Beginning& beginning, uint64_t 
     std::vector<membership::Member> members;
     if (!recovered.hard_state) members = founders(beginning);
     if (members.empty()) {
+      if (remotes_.empty()) remotes_ = others_of_joined(config_, beginning, inquiry_.get());
       *log = std::make_unique<raft::MemoryLog>();
       return recovered;
     }
@@ -301,7 +302,6 @@ RaftNodeOptions Server::raft_options(const Beginning& beginning, uint64_t applie
   };
   node.on_tick = [this] { on_tick(); };
   node.on_failed = [this](const Status& status) { fail("the log failed", status); };
-  node.on_snapshot = [this](raft::SnapshotRef snapshot) { install_snapshot(std::move(snapshot)); };
   return node;
 }
 

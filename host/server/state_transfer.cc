@@ -48,6 +48,7 @@ Status Server::switch_store(const raft::SnapshotRef& snapshot) {
   store_->switch_to(std::move(next));
   log_->info("applySnapshot: opened snapshot backend", {{"path", store_->path()}});
   MORTISE_RETURN_IF_ERROR(applier_->open());
+  forget_removed_remotes();
   MORTISE_ASSIGN_OR_RETURN(auto reader, store_->reader());
   MORTISE_ASSIGN_OR_RETURN(int64_t finished, mvcc::finished_compaction(reader));
   const mvcc::State state = applier_->visible();

@@ -11,7 +11,14 @@ namespace {
 
 namespace pb = ::etcdserverpb;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ClusterStub = pb::Cluster::Stub;
+
+size_t count_of(const std::string& what, const std::string& text) {
+  size_t count = 0;
+  for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + 1)) ++count;
+  return count;
+}
 
 class MembershipTest : public ::testing::Test {
  protected:
@@ -104,6 +111,9 @@ TEST_F(MembershipTest, AMemberComesAndGoes) {
   ASSERT_EQ(cluster_->wait_serving(*added).message(), "") << cluster_->logs();
   EXPECT_EQ(members(*added).size(), 4u);
   EXPECT_EQ(cluster_->check_equal().message(), "");
+  // It had streams with all others from the start, before the log told it who they are.
+  EXPECT_THAT(cluster_->node(*added).log(), Not(HasSubstr("failed to find remote peer")));
+  EXPECT_THAT(cluster_->node(*added).log(), Not(HasSubstr("added new remote peer")));
   ASSERT_EQ(cluster_->remove(*added).message(), "");
   auto exit = cluster_->node(*added).wait(kStopBound);
   ASSERT_TRUE(exit.has_value()) << "it leaves by itself";
@@ -112,6 +122,26 @@ TEST_F(MembershipTest, AMemberComesAndGoes) {
               HasSubstr("data-dir used by this member must be removed"));
   EXPECT_EQ(members().size(), 3u);
   EXPECT_TRUE(cluster_->client(1).put("k", "w").ok());
+}
+
+// Without a majority nobody sends it a log, so it can know the others by its flags only.
+TEST_F(MembershipTest, AMemberThatHasNotHeardOfOthersYetIsStartedAgain) {
+  start();
+  auto added = cluster_->add(targets_[0], /*learner=*/true);
+  ASSERT_TRUE(added.ok()) << added.status().message();
+  for (size_t member : {size_t{0}, size_t{1}, *added}) cluster_->kill(member);
+  cluster_->wipe(*added);
+  auto knows_all = [&] {
+    ASSERT_TRUE(cluster_->launch(*added).ok());
+    EXPECT_TRUE(Cluster::wait_for([&] {
+      const std::string log = cluster_->node(*added).log();
+      return count_of("\"msg\":\"added remote peer\"", log) == 3;
+    })) << cluster_->logs();
+    EXPECT_THAT(cluster_->node(*added).log(), Not(HasSubstr("added new remote peer")));
+  };
+  knows_all();
+  cluster_->kill(*added);
+  knows_all();
 }
 
 TEST_F(MembershipTest, ALearnerIsPromotedOnceItHasTheLog) {
