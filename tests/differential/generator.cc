@@ -11,6 +11,9 @@ using namespace etcdserverpb;  // NOLINT(google-build-using-namespace): requests
 
 constexpr int64_t kLeases = 8;
 constexpr int64_t kLeaseTtl = 100000;  // Outlives the run.
+constexpr int64_t kShortLeases = 2000;
+// More than the operations whose revisions are not known yet.
+constexpr int64_t kFarRevisions = 100;
 constexpr size_t kWatchersMax = 10;
 constexpr int64_t kMax = std::numeric_limits<int64_t>::max();
 
@@ -35,8 +38,8 @@ std::string prefix_end(std::string key) {
 
 }  // namespace
 
-Generator::Generator(uint64_t seed, const Oracle& oracle)
-    : random_(seed), oracle_(oracle), keys_(alphabet()) {}
+Generator::Generator(uint64_t seed, const Oracle& oracle, const Weights& weights)
+    : random_(seed), oracle_(oracle), weights_(weights), keys_(alphabet()) {}
 
 std::string Generator::key() {
   if (chance(1)) return "";
@@ -119,6 +122,14 @@ RangeRequest Generator::range() {
   if (chance(8)) request.set_max_mod_revision(known_revision());
   if (chance(8)) request.set_min_create_revision(known_revision());
   if (chance(8)) request.set_max_create_revision(known_revision());
+  return request;
+}
+
+// By a target other than the key etcd sorts each chunk by itself and goes on behind its last key:
+// keys come twice then, and count counts them so.
+RangeRequest Generator::range_to_stream() {
+  RangeRequest request = range();
+  if (request.sort_order() == RangeRequest::NONE) request.clear_sort_target();
   return request;
 }
 
@@ -220,16 +231,23 @@ TxnRequest Generator::txn(int depth) {
   return request;
 }
 
+int64_t Generator::compaction_revision() {
+  switch (below(8)) {
+    case 0: return compacted_;
+    case 1: return revision_ + 1 + static_cast<int64_t>(below(3));
+    case 2: return revision();
+    case 3: return revision_;
+    default: return std::max(compacted_ + 1, revision_ - static_cast<int64_t>(below(40)));
+  }
+}
+
 Op Generator::compaction() {
   CompactionRequest request;
-  switch (below(8)) {
-    case 0: request.set_revision(compacted_); break;
-    case 1: request.set_revision(revision_ + 1 + static_cast<int64_t>(below(3))); break;
-    case 2: request.set_revision(revision()); break;
-    case 3: request.set_revision(revision_); break;
-    default:
-      request.set_revision(std::max(compacted_ + 1, revision_ - static_cast<int64_t>(below(40))));
-  }
+  int64_t at = compaction_revision();
+  // Of a revision that operations on their way make, nothing is known.
+  if (at > revision_ && at < revision_ + kFarRevisions) at += kFarRevisions;
+  while (oracle_.loses_puts_after_deletes && put_after_delete_.contains(at)) --at;
+  request.set_revision(at);
   // A hash at a compacted revision depends on whether the compaction has ended, so each is waited
   // for.
   request.set_physical(true);
@@ -290,6 +308,28 @@ Op Generator::lease_op() {
   }
 }
 
+// Its puts have a lease that lives for a second.
+Op Generator::expiry() {
+  TxnRequest request;
+  const int64_t lease = kShortLeases + static_cast<int64_t>(below(4));
+  const size_t first = below(keys_.size());
+  const size_t count = 1 + below(5);
+  for (size_t i = 0; i < count; ++i) {
+    PutRequest* put = request.add_success()->mutable_request_put();
+    put->set_key(keys_[(first + i) % keys_.size()]);
+    put->set_value(value());
+    put->set_lease(lease);
+  }
+  return make_op(OpKind::kExpiry, request);
+}
+
+// Behind a barrier, since no watch stream outlives it.
+Op Generator::restart(OpKind kind) {
+  watches_.clear();
+  pending_.push_back(make_mark(kind));
+  return make_barrier();
+}
+
 WatchCreateRequest Generator::watch_create(int64_t id) {
   WatchCreateRequest request;
   request.set_watch_id(id);
@@ -331,14 +371,22 @@ void Generator::close_watchers() {
 }
 
 Op Generator::unary() {
-  uint64_t draw = below(1000);
-  if (draw < 330) return make_op(OpKind::kPut, put());
-  if (draw < 580) return make_op(OpKind::kRange, range());
-  if (draw < 650) return make_op(OpKind::kDeleteRange, delete_range());
-  if (draw < 860) return make_op(OpKind::kTxn, txn(0));
-  if (draw < 870) return compaction();
-  if (draw < 895) return hash_kv();
-  return lease_op();
+  switch (weights_.choose(below(weights_.sum()))) {
+    case Choice::kPut: return make_op(OpKind::kPut, put());
+    case Choice::kRange: return make_op(OpKind::kRange, range());
+    case Choice::kRangeStream:
+      return make_op(oracle_.streams_ranges ? OpKind::kRangeStream : OpKind::kRange,
+                     range_to_stream());
+    case Choice::kDeleteRange: return make_op(OpKind::kDeleteRange, delete_range());
+    case Choice::kTxn: return make_op(OpKind::kTxn, txn(0));
+    case Choice::kCompact: return compaction();
+    case Choice::kHashKv: return hash_kv();
+    case Choice::kLease: return lease_op();
+    case Choice::kExpiry: return expiry();
+    case Choice::kRestart: return restart(OpKind::kRestart);
+    case Choice::kKill: return restart(OpKind::kKill);
+  }
+  return make_barrier();
 }
 
 Op Generator::next() {

@@ -6,21 +6,25 @@
 #include <cstdint>
 #include <deque>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "proto/rpc.pb.h"
 #include "tests/differential/known_differences.h"
 #include "tests/differential/op.h"
+#include "tests/differential/weights.h"
 
 namespace mortise::differential {
 
 class Generator {
  public:
-  Generator(uint64_t seed, const Oracle& oracle);
+  Generator(uint64_t seed, const Oracle& oracle, const Weights& weights);
   Op next();
   // What the oracle's last answer said.
   void observe_revision(int64_t revision) { revision_ = std::max(revision_, revision); }
+  // A txn that may have put a key after it had deleted it.
+  void observe_put_after_delete(int64_t revision) { put_after_delete_.insert(revision); }
 
  private:
   bool chance(int percent) { return static_cast<int>(random_() % 100) < percent; }
@@ -33,15 +37,19 @@ class Generator {
   int64_t known_revision();
 
   etcdserverpb::RangeRequest range();
+  etcdserverpb::RangeRequest range_to_stream();
   void draw_sort(etcdserverpb::RangeRequest* request);
   etcdserverpb::PutRequest put();
   etcdserverpb::DeleteRangeRequest delete_range();
   etcdserverpb::Compare compare();
   etcdserverpb::RequestOp request_op(int depth);
   etcdserverpb::TxnRequest txn(int depth);
+  int64_t compaction_revision();
   Op compaction();
   Op hash_kv();
   Op lease_op();
+  Op expiry();
+  Op restart(OpKind kind);
   Op unary();
   void open_watchers();
   void close_watchers();
@@ -49,9 +57,11 @@ class Generator {
 
   std::mt19937_64 random_;
   Oracle oracle_;
+  Weights weights_;
   int64_t revision_ = 1;
   int64_t compacted_ = 0;
   std::vector<int64_t> compactions_;  // Revisions that were asked for.
+  std::set<int64_t> put_after_delete_;
   int64_t next_watch_ = 1;
   std::vector<int64_t> watches_;
   std::vector<std::string> keys_;

@@ -28,6 +28,11 @@ class GrpcWire : public Wire {
     return stream->Finish();
   }
 
+  grpc::Status range_stream(const etcdserverpb::RangeRequest& request,
+                            etcdserverpb::RangeResponse* response) override {
+    return client_.range_stream(request, response);
+  }
+
   void watch_send(const etcdserverpb::WatchRequest& request) override { watch_->Write(request); }
   bool watch_read(etcdserverpb::WatchResponse* response) override { return watch_->Read(response); }
   grpc::Status watch_status() override { return watch_->Finish(); }

@@ -112,6 +112,11 @@ class HttpWire : public Wire {
     return stream.is_cut() ? broken("cut", "/v3/lease/keepalive") : grpc::Status();
   }
 
+  grpc::Status range_stream(const etcdserverpb::RangeRequest&,
+                            etcdserverpb::RangeResponse*) override {
+    return {grpc::StatusCode::UNIMPLEMENTED, "the gateway streams no ranges"};
+  }
+
   void watch_send(const etcdserverpb::WatchRequest& request) override {
     watch_.write(json_of(request));
   }

@@ -19,6 +19,11 @@ struct Oracle {
   bool keeps_tombstone_at_compaction = false;
   // From 3.6 on an unknown sort order or target is refused; 3.4 panics on the latter.
   bool checks_sort_options = false;
+  // From 3.6 on a compaction at exactly the revision of a txn that deletes a key and puts it again
+  // takes the value away, and the next read of the key ends the server.
+  bool loses_puts_after_deletes = false;
+  // From 3.7 on there is RangeStream.
+  bool streams_ranges = false;
 };
 
 // "3.4.23"
@@ -37,6 +42,7 @@ class KnownDifferences {
  private:
   Oracle oracle_;
   std::set<int64_t> compactions_;
+  std::set<int64_t> compactions_before_kill_;
 };
 
 }  // namespace mortise::differential

@@ -16,6 +16,7 @@ struct Arguments {
   size_t mismatches_max = 1;
   int shrink_s = 60;
   std::string script;
+  std::string weights = MORTISE_DIFFERENTIAL_WEIGHTS;
   bool over_http = false;
 };
 
@@ -62,6 +63,12 @@ int main_function(const Arguments& arguments) {
   options.over_http = arguments.over_http;
   options.ops = arguments.ops;
   options.mismatches_max = arguments.mismatches_max;
+  auto weights = Weights::parse(testing::read_text(arguments.weights));
+  if (!weights.ok()) {
+    std::printf("%s: %s\n", arguments.weights.c_str(), weights.status().message().c_str());
+    return 1;
+  }
+  options.weights = std::move(weights).value();
   if (!arguments.script.empty()) {
     auto script = parse_script(testing::read_text(arguments.script));
     if (!script.ok()) {
@@ -94,6 +101,8 @@ int main(int argc, char** argv) {
   app.add_option("--mismatches", arguments.mismatches_max, "Stop after so many")
       ->capture_default_str();
   app.add_option("--shrink", arguments.shrink_s, "Seconds to look for a smaller history; 0: none")
+      ->capture_default_str();
+  app.add_option("--weights", arguments.weights, "How often each kind of operation is drawn")
       ->capture_default_str();
   app.add_option("--script", arguments.script, "Play the operations of this file");
   app.add_flag("--http", arguments.over_http, "Reach this server over its HTTP gateway");

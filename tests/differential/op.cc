@@ -38,6 +38,14 @@ const std::vector<OpInfo>& table() {
        &MemberListRequest::default_instance(), &MemberListResponse::default_instance()},
       {OpKind::kLeaseKeepAlive, "LeaseKeepAlive", "", &LeaseKeepAliveRequest::default_instance(),
        &LeaseKeepAliveResponse::default_instance()},
+      {OpKind::kRangeStream, "RangeStream", "", &RangeRequest::default_instance(),
+       &RangeResponse::default_instance()},
+      {OpKind::kExpiry, "Expiry", "", &TxnRequest::default_instance(),
+       &TxnResponse::default_instance()},
+      {OpKind::kRestart, "Restart", "", &WatchProgressRequest::default_instance(),
+       &WatchProgressRequest::default_instance()},
+      {OpKind::kKill, "Kill", "", &WatchProgressRequest::default_instance(),
+       &WatchProgressRequest::default_instance()},
       {OpKind::kWatchCreate, "WatchCreate", "", &WatchCreateRequest::default_instance(),
        &WatchResponse::default_instance()},
       {OpKind::kWatchCancel, "WatchCancel", "", &WatchCancelRequest::default_instance(),
@@ -52,7 +60,9 @@ const std::vector<OpInfo>& table() {
 
 const OpInfo& info(OpKind kind) { return table()[static_cast<size_t>(kind)]; }
 
-Op make_barrier() { return make_op(OpKind::kBarrier, WatchProgressRequest()); }
+Op make_mark(OpKind kind) { return make_op(kind, WatchProgressRequest()); }
+
+Op make_barrier() { return make_mark(OpKind::kBarrier); }
 
 std::string to_text(const Op& op) {
   google::protobuf::TextFormat::Printer printer;

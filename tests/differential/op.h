@@ -26,6 +26,10 @@ enum class OpKind {
   kHashKv,
   kMemberList,
   kLeaseKeepAlive,  // A stream for one request and its answer.
+  kRangeStream,     // Its chunks, put together.
+  kExpiry,          // A lease of a second, a txn whose puts have it, and the wait for its end.
+  kRestart,         // Of all servers, on request. Watchers are gone with it.
+  kKill,            // The same without a warning.
   kWatchCreate,     // On the session's stream; the answer is the created response.
   kWatchCancel,     // The answer is the canceled response.
   kBarrier,         // All watchers of all servers have to have seen the same.
@@ -56,6 +60,8 @@ template <typename Message>
 Op make_op(OpKind kind, const Message& request) {
   return {kind, std::make_shared<Message>(request)};
 }
+// Of a kind that has no request.
+Op make_mark(OpKind kind);
 Op make_barrier();
 
 std::string to_text(const Op& op);

@@ -83,7 +83,13 @@ Answer Player::play(const Op& op) {
   Answer answer;
   etcdserverpb::WatchRequest watch;
   switch (op.kind) {
-    case OpKind::kBarrier: return answer;
+    case OpKind::kBarrier:
+    case OpKind::kRestart:
+    case OpKind::kKill: return answer;
+    case OpKind::kRangeStream:
+      answer = play_range_stream(op.as<etcdserverpb::RangeRequest>());
+      break;
+    case OpKind::kExpiry: answer = play_expiry(op.as<etcdserverpb::TxnRequest>()); break;
     case OpKind::kLeaseKeepAlive:
       answer = play_keep_alive(op.as<etcdserverpb::LeaseKeepAliveRequest>());
       break;
@@ -119,6 +125,60 @@ Answer Player::play_keep_alive(const etcdserverpb::LeaseKeepAliveRequest& reques
   }
   if (answer.status.ok()) {
     answer.response = std::make_shared<etcdserverpb::LeaseKeepAliveResponse>(answers[0]);
+  }
+  return answer;
+}
+
+Answer Player::play_range_stream(const etcdserverpb::RangeRequest& request) {
+  Answer answer;
+  auto response = std::make_shared<etcdserverpb::RangeResponse>();
+  answer.status = wire_->range_stream(request, response.get());
+  if (answer.status.ok()) answer.response = response;
+  return answer;
+}
+
+grpc::Status Player::grant_second(int64_t lease) {
+  etcdserverpb::LeaseGrantRequest request;
+  request.set_id(lease);
+  request.set_ttl(1);
+  etcdserverpb::LeaseGrantResponse ignored;
+  return wire_->call(info(OpKind::kLeaseGrant), request, &ignored);
+}
+
+grpc::Status Player::wait_until_gone(const std::string& key) {
+  const auto deadline = std::chrono::steady_clock::now() + testing::kCallBound;
+  etcdserverpb::RangeRequest request;
+  request.set_key(key);
+  etcdserverpb::RangeResponse response;
+  while (std::chrono::steady_clock::now() < deadline) {
+    grpc::Status status = wire_->call(info(OpKind::kRange), request, &response);
+    if (!status.ok() || response.count() == 0) return status;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return {grpc::StatusCode::INTERNAL, "a lease of a second is still there"};
+}
+
+// On a machine that stands still the lease may end before the txn comes: then another is granted.
+Answer Player::play_expiry(const etcdserverpb::TxnRequest& request) {
+  const auto& first = request.success(0).request_put();
+  const auto deadline = std::chrono::steady_clock::now() + testing::kCallBound;
+  Answer answer;
+  auto response = std::make_shared<etcdserverpb::TxnResponse>();
+  std::chrono::steady_clock::time_point granted;
+  do {
+    granted = std::chrono::steady_clock::now();
+    answer.status = grant_second(first.lease());
+    if (answer.status.ok()) {
+      answer.status = wire_->call(info(OpKind::kTxn), request, response.get());
+    }
+  } while ((answer.status.error_code() == grpc::StatusCode::NOT_FOUND ||
+            answer.status.error_code() == grpc::StatusCode::FAILED_PRECONDITION) &&
+           std::chrono::steady_clock::now() < deadline);
+  if (answer.status.ok()) answer.status = wait_until_gone(first.key());
+  if (!answer.status.ok()) return answer;
+  answer.response = response;
+  if (std::chrono::steady_clock::now() - granted < std::chrono::seconds(1)) {
+    answer.status = grpc::Status(grpc::StatusCode::INTERNAL, "the lease ended early");
   }
   return answer;
 }

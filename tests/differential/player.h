@@ -46,6 +46,10 @@ class Player {
  private:
   Answer play_unary(const Op& op);
   Answer play_keep_alive(const etcdserverpb::LeaseKeepAliveRequest& request);
+  Answer play_range_stream(const etcdserverpb::RangeRequest& request);
+  Answer play_expiry(const etcdserverpb::TxnRequest& request);
+  grpc::Status grant_second(int64_t lease);
+  grpc::Status wait_until_gone(const std::string& key);
   Answer play_watch(const etcdserverpb::WatchRequest& request);
   void read_watches();
   void record(const etcdserverpb::WatchResponse& response);

@@ -23,6 +23,16 @@ std::string cut(std::string text) {
   return text;
 }
 
+bool is_restart(const Op& op) { return op.kind == OpKind::kRestart || op.kind == OpKind::kKill; }
+
+void count_changes(const etcdserverpb::TxnResponse& response, int64_t* puts, int64_t* deletions) {
+  for (const auto& part : response.responses()) {
+    if (part.has_response_put()) ++*puts;
+    *deletions += part.response_delete_range().deleted();
+    if (part.has_response_txn()) count_changes(part.response_txn(), puts, deletions);
+  }
+}
+
 class Run {
  public:
   explicit Run(const RunOptions& options) : options_(options) {}
@@ -30,10 +40,10 @@ class Run {
   RunResult carry_out() {
     if (!start()) return std::move(result_);
     size_t planned = options_.script.empty() ? options_.ops : options_.script.size();
-    while (result_.history.size() < planned && !enough()) {
+    while (result_.history.size() < planned && !enough() && result_.error.empty()) {
       play_block(next_block(planned - result_.history.size()));
     }
-    if (!enough()) play_block(last_block());
+    if (!enough() && result_.error.empty()) play_block(last_block());
     return std::move(result_);
   }
 
@@ -48,20 +58,40 @@ class Run {
       node.in_memory = true;
       node.flags = {"--heartbeat-interval=10", "--election-timeout=100", "--max-txn-ops=128"};
       nodes_.push_back(std::make_unique<testing::Node>(target, node));
-      if (Status status = nodes_.back()->start(); !status.ok()) {
-        result_.error = status.message();
-        return false;
-      }
-      const bool over_http = options_.over_http && players_.size() > 0;
-      const std::string endpoint = nodes_.back()->endpoint();
-      players_.push_back(std::make_unique<Player>(
-          target.name, over_http ? make_http_wire(endpoint) : make_grpc_wire(endpoint)));
+      if (!start_player(nodes_.back().get())) return false;
     }
     etcdserverpb::StatusResponse status;
     testing::Client(nodes_[0]->endpoint()).status(&status);
     Oracle oracle = oracle_of_version(status.version());
+    if (options_.over_http) oracle.streams_ranges = false;
     known_ = std::make_unique<KnownDifferences>(oracle);
-    generator_ = std::make_unique<Generator>(options_.seed, oracle);
+    generator_ = std::make_unique<Generator>(options_.seed, oracle, options_.weights);
+    return true;
+  }
+
+  bool start_player(testing::Node* node) {
+    if (Status status = node->start(); !status.ok()) {
+      result_.error = status.message();
+      return false;
+    }
+    const bool over_http = options_.over_http && !node->target().is_etcd();
+    players_.push_back(std::make_unique<Player>(
+        node->target().name,
+        over_http ? make_http_wire(node->endpoint()) : make_grpc_wire(node->endpoint())));
+    return true;
+  }
+
+  bool restart(OpKind kind) {
+    players_.clear();
+    for (auto& node : nodes_) {
+      if (kind == OpKind::kKill) {
+        node->kill();
+      } else if (!node->stop()) {
+        result_.error = node->target().name + " does not stop";
+        return false;
+      }
+      if (!start_player(node.get())) return false;
+    }
     return true;
   }
 
@@ -72,7 +102,7 @@ class Run {
       block.push_back(options_.script.empty()
                           ? generator_->next()
                           : options_.script[result_.history.size() + block.size()]);
-      if (block.back().kind == OpKind::kBarrier) break;
+      if (block.back().kind == OpKind::kBarrier || is_restart(block.back())) break;
     }
     return block;
   }
@@ -103,11 +133,13 @@ class Run {
       result_.history.push_back(block[i]);
     }
     if (block.back().kind == OpKind::kBarrier && !enough()) compare_watchers();
+    if (is_restart(block.back()) && !enough()) restart(block.back().kind);
   }
 
   void compare(const Op& op, std::vector<Answer> row) {
     Answer& oracle = row[0];
     generator_->observe_revision(oracle.revision());
+    observe_txn(op, oracle);
     known_->observe(op, oracle);
     for (size_t i = 0; i < row.size(); ++i) KnownDifferences::settle_orders(op, &row[i]);
     for (size_t i = 1; i < row.size(); ++i) {
@@ -124,6 +156,14 @@ class Run {
                                         players_[i]->name() + ": " + cut(got)});
       if (!nodes_[i]->running()) result_.mismatches.back().what += "\n    the server has ended";
     }
+  }
+
+  void observe_txn(const Op& op, const Answer& answer) {
+    if (op.kind != OpKind::kTxn || !answer.status.ok()) return;
+    int64_t puts = 0, deletions = 0;
+    count_changes(static_cast<const etcdserverpb::TxnResponse&>(*answer.response), &puts,
+                  &deletions);
+    if (puts > 0 && deletions > 0) generator_->observe_put_after_delete(answer.revision());
   }
 
   // What is still on its way arrives; what is missing or too much shows when it does not become

@@ -10,6 +10,7 @@
 
 #include "tests/differential/op.h"
 #include "tests/differential/player.h"
+#include "tests/differential/weights.h"
 #include "tests/lib/node.h"
 
 namespace mortise::differential {
@@ -34,6 +35,7 @@ struct RunOptions {
   bool over_http = false;  // The targets' gateway instead of gRPC; the oracle's is not asked.
   uint64_t seed = 0;
   size_t ops = 0;
+  Weights weights;
   // Where not empty these are played instead of generated ones.
   std::vector<Op> script;
   size_t mismatches_max = 1;

@@ -21,6 +21,9 @@ class Wire {
   // A stream for one request.
   virtual grpc::Status keep_alive(const etcdserverpb::LeaseKeepAliveRequest& request,
                                   std::vector<etcdserverpb::LeaseKeepAliveResponse>* answers) = 0;
+  // All chunks in one. The gateway has no such call.
+  virtual grpc::Status range_stream(const etcdserverpb::RangeRequest& request,
+                                    etcdserverpb::RangeResponse* response) = 0;
   // The one watch stream.
   virtual void watch_send(const etcdserverpb::WatchRequest& request) = 0;
   virtual bool watch_read(etcdserverpb::WatchResponse* response) = 0;  // False at its end.
