@@ -203,6 +203,7 @@ TEST_F(AuthStageTest, KeysOfALeaseAreJudgedAsOfTheEntry) {
 
 TEST_F(AuthStageTest, AStoreKeepsUsersOverARestart) {
   enable();
+  parts_.reset();  // They read from the store that is about to be closed.
   store_.reopen();
   start();
   ASSERT_TRUE(opened_.ok());

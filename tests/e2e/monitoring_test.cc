@@ -18,6 +18,13 @@ namespace {
 
 using namespace etcdserverpb;  // NOLINT: names of messages only.
 
+// A sanitizer's allocator takes jemalloc's place, which is who has figures.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kAllocatorHasFigures = false;
+#else
+constexpr bool kAllocatorHasFigures = true;
+#endif
+
 struct Answer {
   int status = 0;
   std::string head, body;
@@ -146,6 +153,7 @@ TEST_P(MonitoringTest, HasTheFamiliesOfEtcd) {
     std::string name, type, labels;
     words >> name >> type >> labels;
     ++families;
+    if (!kAllocatorHasFigures && name.starts_with("go_memstats_")) continue;
     ASSERT_TRUE(scrape.types.contains(name)) << name;
     EXPECT_EQ(scrape.types.at(name), type) << name;
     const auto& seen = scrape.labels.at(name);
@@ -280,7 +288,7 @@ TEST_P(MonitoringTest, PagesOverHttp) {
   const auto variables = nlohmann::json::parse(get("/debug/vars").body, nullptr, false);
   EXPECT_EQ(variables["raft.status"]["raftState"], "StateLeader");
   EXPECT_GT(variables["cmdline"].size(), 1u);
-  EXPECT_GT(variables["memstats"]["Alloc"], 0);
+  if (kAllocatorHasFigures) EXPECT_GT(variables["memstats"]["Alloc"], 0);
   const auto info = nlohmann::json::parse(get("/ui/info.json").body, nullptr, false);
   EXPECT_GE(info["plugins"].size(), 3u);
   EXPECT_GT(info["wal_bytes"], 0);
