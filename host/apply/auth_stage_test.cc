@@ -212,6 +212,16 @@ TEST_F(AuthStageTest, AStoreKeepsUsersOverARestart) {
   EXPECT_EQ(apply(wire::kRaftPut, put("a1"), now("alice")), "ok");
 }
 
+TEST_F(AuthStageTest, APluginThatMakesNothingIsRefused) {
+  mortise_auth_v1 broken = *auth::testing::fake_plugin();
+  broken.create = [](const mortise_host*, mortise_bytes, mortise_auth** out, mortise_error*) {
+    *out = nullptr;
+    return mortise_status{MORTISE_OK};
+  };
+  EXPECT_EQ(auth::Authority::create(&broken, nullptr, "{}").status().message(),
+            "cannot create the auth plugin: the plugin answers OK with nothing");
+}
+
 TEST_F(AuthStageTest, WithoutAPluginNoUsersAreServed) {
   enable();
   start(/*with_plugin=*/false);

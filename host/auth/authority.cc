@@ -62,7 +62,8 @@ Result<std::unique_ptr<Authority>> Authority::create(const mortise_auth_v1* tabl
   mortise_auth* handle = nullptr;
   mortise_error error = no_error();
   mortise_status code = table->create(host, store::bytes(config_json), &handle, &error);
-  MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "cannot create the auth plugin"));
+  MORTISE_RETURN_IF_ERROR(
+      store::plugin_status(code, error, "cannot create the auth plugin", handle));
   return std::unique_ptr<Authority>(new Authority(table, handle));
 }
 

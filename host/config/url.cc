@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 
 #include "host/config/go_syntax.h"
 
@@ -69,6 +70,8 @@ Status check_literal(std::string_view whole, std::string_view literal) {
 }
 
 Status check_authority(std::string_view whole, std::string_view authority) {
+  const size_t user_end = authority.rfind('@');
+  if (user_end != std::string_view::npos) authority.remove_prefix(user_end + 1);
   if (!authority.empty() && authority.front() == '[') {
     const size_t close = authority.rfind(']');
     if (close == std::string_view::npos) return bad_url(whole, "missing ']' in host");
@@ -189,10 +192,20 @@ std::string routable_address(const std::vector<Url>& urls) {
   return {};
 }
 
+bool is_port(const std::string& digits) {
+  uint16_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto parsed = std::from_chars(digits.data(), end, number);
+  return digits.empty() || (parsed.ec == std::errc() && parsed.ptr == end);
+}
+
 Status check_bind_urls(const std::vector<Url>& urls) {
   for (const Url& url : urls) {
-    if (url.is_unix() || url.host == "localhost" || is_ip(url.host)) continue;
-    return invalid("expected IP in URL for binding (" + url.text + ")");
+    if (url.is_unix()) continue;
+    if (url.host != "localhost" && !is_ip(url.host)) {
+      return invalid("expected IP in URL for binding (" + url.text + ")");
+    }
+    if (!is_port(url.port)) return invalid("listen tcp: address " + url.port + ": invalid port");
   }
   return {};
 }

@@ -33,6 +33,9 @@ std::vector<std::string> url_texts(const std::vector<Url>& urls);
 // The first host that is an IP address and no loopback or unspecified one; empty if there is none.
 std::string routable_address(const std::vector<Url>& urls);
 
+// Whether it is empty or a number up to 65535; the resolver would cut a larger one to 16 bits.
+bool is_port(const std::string& digits);
+
 // kInvalid unless every URL names an IP address or localhost, so that it can be bound.
 Status check_bind_urls(const std::vector<Url>& urls);
 // kInvalid if a URL has no host.

@@ -21,6 +21,7 @@ TEST(Url, GoodForms) {
       {"http://:2379", "http", "", "2379", "", "http://:2379"},
       {"http://localhost:", "http", "localhost", "", "", "http://localhost:"},
       {"http://[::1]:2379", "http", "::1", "2379", "", "http://[::1]:2379"},
+      {"http://me:pw@10.0.0.1:1", "http", "10.0.0.1", "1", "", "http://me:pw@10.0.0.1:1"},
       {"http://<a>:1", "http", "<a>", "1", "", "http://<a>:1"},
       {"http://[fe80::1%25eth0]:1", "http", "fe80::1%25eth0", "1", "", "http://[fe80::1%25eth0]:1"},
       {"unix:///tmp/a.sock", "unix", "", "", "/tmp/a.sock", "unix:///tmp/a.sock"},
@@ -95,6 +96,11 @@ TEST(Url, BindAndHostChecks) {
     EXPECT_EQ(check_bind_urls({parse_url(text).value()}).message(),
               "expected IP in URL for binding (" + std::string(text) + ")");
   }
+  EXPECT_TRUE(check_bind_urls({parse_url("http://127.0.0.1:65535").value()}).ok());
+  EXPECT_EQ(check_bind_urls({parse_url("http://127.0.0.1:65536").value()}).message(),
+            "listen tcp: address 65536: invalid port");
+  EXPECT_EQ(check_bind_urls({parse_url("http://127.0.0.1:99999999999999").value()}).message(),
+            "listen tcp: address 99999999999999: invalid port");
   EXPECT_TRUE(check_host_urls({parse_url("http://example.com:1").value()}).ok());
   EXPECT_EQ(check_host_urls({parse_url("http://:1").value()}).message(),
             "unexpected empty host (http://:1)");

@@ -27,6 +27,23 @@ Status refuse(const std::string& path, const std::string& wanted, const std::str
   return invalid("plugin " + path + ": wanted " + wanted + ", found " + found);
 }
 
+// A file that was cut off while it was copied would end the process once it is mapped.
+Status check_whole(const std::string& path, int fd, const Elf64_Ehdr& header, uint64_t size) {
+  if (header.e_ident[EI_CLASS] != ELFCLASS64 || header.e_phentsize != sizeof(Elf64_Phdr)) {
+    return Status();  // The dynamic linker says what it is.
+  }
+  uint64_t wanted = header.e_phoff + uint64_t{header.e_phnum} * sizeof(Elf64_Phdr);
+  for (uint16_t i = 0; i < header.e_phnum; ++i) {
+    Elf64_Phdr part{};
+    const auto at = static_cast<off_t>(header.e_phoff + i * sizeof(part));
+    if (::pread(fd, &part, sizeof(part), at) != static_cast<ssize_t>(sizeof(part))) break;
+    if (part.p_type == PT_LOAD) wanted = std::max(wanted, part.p_offset + part.p_filesz);
+  }
+  if (wanted <= size) return Status();
+  return refuse(path, "a whole file of at least " + std::to_string(wanted) + " bytes",
+                std::to_string(size) + " bytes");
+}
+
 // Judged before the file goes to the dynamic linker, whose own words differ between systems.
 Status check_file(const std::string& path) {
   struct stat facts {};
@@ -40,6 +57,7 @@ Status check_file(const std::string& path) {
   if (fd < 0) return errno_status(errno, "plugin " + path);
   Elf64_Ehdr header{};
   const ssize_t size = ::pread(fd, &header, sizeof(header), 0);
+  const Status whole = check_whole(path, fd, header, static_cast<uint64_t>(facts.st_size));
   ::close(fd);
   if (size < static_cast<ssize_t>(sizeof(header)) ||
       std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
@@ -48,7 +66,7 @@ Status check_file(const std::string& path) {
   if (header.e_type != ET_DYN) {
     return refuse(path, "an ELF shared object", "ELF type " + std::to_string(header.e_type));
   }
-  return Status();
+  return whole;
 }
 
 // The libraries that were opened; never closed, as a plugin may have threads and atexit handlers.

@@ -30,6 +30,9 @@ class Dialing : public std::enable_shared_from_this<Dialing> {
       if (!error) self->finish(Status(StatusCode::kIo, "dial " + self->target() + ": i/o timeout"));
     });
     if (url_.is_unix()) return connect_unix();
+    if (!config::is_port(url_.port)) {
+      return finish(invalid("dial " + target() + ": invalid port"));
+    }
     ErrorCode error;
     auto address = asio::ip::make_address(url_.host, error);
     if (!error) {

@@ -477,6 +477,9 @@ TEST(Client, GetsAnswersAndKeepsItsLimits) {
   call.time_limit = kTestPatience;
   call.url = "http://127.0.0.1:1";
   EXPECT_THAT(client.call_and_wait(call).status().message(), HasSubstr("Connection refused"));
+  call.url = "http://127.0.0.1:65537";
+  EXPECT_THAT(client.call_and_wait(call).status().message(),
+              EndsWith("127.0.0.1:65537: invalid port"));
 }
 
 // The address sanitizer finds what is touched too late.

@@ -254,7 +254,8 @@ Status Server::make_api() {
     mortise_status code = transport.table->create(transport.host->get(),
                                                   store::bytes(config_.transports[i].options_json),
                                                   &transport.handle, &error);
-    MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "cannot create " + transport.name));
+    MORTISE_RETURN_IF_ERROR(
+        store::plugin_status(code, error, "cannot create " + transport.name, transport.handle));
   }
   return Status();
 }

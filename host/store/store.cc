@@ -1,5 +1,7 @@
 #include "host/store/store.h"
 
+#include <string.h>
+
 #include "host/base/arena.h"
 
 namespace mortise::store {
@@ -34,9 +36,16 @@ Status plugin_status(mortise_status code, const mortise_error& error, std::strin
   if (code == MORTISE_OK) return Status();
   std::string message(what);
   message += ": ";
-  message +=
-      error.message[0] != '\0' ? std::string(error.message) : "status " + std::to_string(code);
+  // Whether the plugin has ended its message is not taken for granted.
+  const size_t size = ::strnlen(error.message, sizeof error.message);
+  message += size != 0 ? std::string(error.message, size) : "status " + std::to_string(code);
   return Status(code_of(code), std::move(message));
+}
+
+Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what,
+                     const void* handle) {
+  if (code != MORTISE_OK || handle != nullptr) return plugin_status(code, error, what);
+  return Status(StatusCode::kInternal, std::string(what) + ": the plugin answers OK with nothing");
 }
 
 Status Cursor::seek(std::string_view lower, std::string_view upper) {
@@ -81,9 +90,8 @@ Status Reader::get(Keyspace keyspace, std::string_view key, bool* found,
 Result<Cursor> Reader::cursor(Keyspace keyspace, uint32_t flags) const {
   mortise_error error = new_error();
   mortise_cursor* handle = nullptr;
-  MORTISE_RETURN_IF_ERROR(
-      plugin_status(table_->cursor_open(handle_, keyspace, flags, &handle, &error), error,
-                    "backend cursor_open"));
+  const mortise_status code = table_->cursor_open(handle_, keyspace, flags, &handle, &error);
+  MORTISE_RETURN_IF_ERROR(plugin_status(code, error, "backend cursor_open", handle));
   return Cursor(table_, handle, budget_);
 }
 
@@ -119,9 +127,9 @@ Result<std::unique_ptr<Store>> Store::open(const mortise_backend_v1* table,
   auto files = std::make_unique<OpenFiles>();
   files->table = table;
   files->path = path;
-  MORTISE_RETURN_IF_ERROR(plugin_status(
-      table->store_open(host, path.c_str(), bytes(config_json), &files->handle, &error), error,
-      "cannot open the store"));
+  const mortise_status code =
+      table->store_open(host, path.c_str(), bytes(config_json), &files->handle, &error);
+  MORTISE_RETURN_IF_ERROR(plugin_status(code, error, "cannot open the store", files->handle));
   return std::unique_ptr<Store>(new Store(std::move(files)));
 }
 
@@ -204,8 +212,8 @@ Result<Reader> Store::reader() const {
   mortise_error error = new_error();
   mortise_reader* handle = nullptr;
   Use files(current_);
-  MORTISE_RETURN_IF_ERROR(plugin_status(files->table->reader_open(files->handle, &handle, &error),
-                                        error, "backend reader_open"));
+  const mortise_status code = files->table->reader_open(files->handle, &handle, &error);
+  MORTISE_RETURN_IF_ERROR(plugin_status(code, error, "backend reader_open", handle));
   return Reader(files.release(), handle);
 }
 

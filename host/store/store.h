@@ -30,6 +30,9 @@ inline mortise_bytes bytes(std::string_view v) {
 
 // Turns a plugin's failure into a Status; `what` names the call.
 Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what);
+// For a call that makes `handle`: OK without one is a failure, too.
+Status plugin_status(mortise_status code, const mortise_error& error, std::string_view what,
+                     const void* handle);
 
 // How much a reader may read for somebody who must not be held up. Not shared between threads.
 class ReadBudget {

@@ -11,7 +11,7 @@ Result<Index> Index::create(const mortise_watch_v1* table, const mortise_host* h
   mortise_error error{};
   error.struct_size = sizeof(error);
   mortise_status code = table->create(host, rpc::to_bytes(config_json), &handle, &error);
-  if (code != MORTISE_OK) return store::plugin_status(code, error, "create of the watch index");
+  MORTISE_RETURN_IF_ERROR(store::plugin_status(code, error, "create of the watch index", handle));
   return Index(table, handle);
 }
 

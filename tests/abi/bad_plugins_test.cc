@@ -4,7 +4,9 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <csignal>
 #include <cstdio>
+#include <filesystem>
 #include <string>
 
 #include "host/loader/loader.h"
@@ -82,6 +84,47 @@ TEST(BadPlugins, PluginCheckSaysOneLineAndEndsWithOne) {
     EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << name;
     EXPECT_EQ(output.find('\n'), output.size() - 1) << name << ": " << output;
     EXPECT_EQ(output.find("plugin "), 0u) << output;
+  }
+}
+
+TEST(BadPlugins, AFileThatWasCutOffIsNotMapped) {
+  const std::string whole = build_dir() + "/plugins/backend_memory.so";
+  const std::string part = testing::TempDir() + "cut_off.so";
+  const auto size = std::filesystem::file_size(whole);
+  std::filesystem::copy_file(whole, part, std::filesystem::copy_options::overwrite_existing);
+  // Not more than the last byte of what is mapped may be missing, and not the table at the start.
+  for (const uintmax_t kept : {size / 3, uintmax_t{70}}) {
+    std::filesystem::resize_file(part, kept);
+    const std::string text = refusal(part);
+    EXPECT_EQ(text.find("wanted a whole file of at least "), 0u) << text;
+    EXPECT_NE(text.find(" bytes, found " + std::to_string(kept) + " bytes"), std::string::npos)
+        << text;
+  }
+  std::filesystem::remove(part);
+}
+
+TEST(BadPlugins, PluginCheckSaysWhereAPluginEndsTheProcess) {
+  const struct {
+    const char* plugin;
+    const char* line;
+    int code;  // Of the shell, which adds 128 to a signal's number.
+  } kCases[] = {
+      {"exits", "the plugin ended the process by exit(), at: order_of_bytes\n", 1},
+      {"aborts", "the plugin ended the process by abort(), at: order_of_bytes\n", 128 + SIGABRT},
+  };
+  for (const auto& test : kCases) {
+    const std::string command = "ulimit -c 0; " + build_dir() + "/bin/mortise-plugin-check " +
+                                bad(test.plugin) + " 2>&1 1>/dev/null; exit $?";
+    FILE* pipe = ::popen(command.c_str(), "r");
+    ASSERT_NE(pipe, nullptr);
+    std::string output;
+    std::array<char, 512> chunk;
+    while (size_t size = ::fread(chunk.data(), 1, chunk.size(), pipe))
+      output.append(chunk.data(), size);
+    const int status = ::pclose(pipe);
+    EXPECT_EQ(output.substr(0, output.find('\n') + 1), test.line);
+    EXPECT_TRUE(WIFEXITED(status)) << test.plugin;
+    EXPECT_EQ(WEXITSTATUS(status), test.code) << test.plugin;
   }
 }
 

@@ -188,6 +188,37 @@ void reader_moves(Context& c) {
   }
 }
 
+// What a reader or a cursor has handed out stays until its own next call, whatever others on the
+// same thread do meanwhile, and whatever is committed.
+void spans_stay(Context& c) {
+  Store store;
+  if (!c.good(c.open(c.fresh_directory("store"), store), "store_open")) return;
+  if (!c.good(store.commit(set_all(1), 1, true), "commit")) return;
+  Reader first, second;
+  Cursor one, two;
+  if (!c.good(store.reader(first), "reader_open")) return;
+  if (!c.good(first.cursor(0, 0, one), "cursor_open") || !c.good(one.seek("", ""), "cursor_seek"))
+    return;
+  std::string_view value, key, pair_value;
+  if (!c.good(first.get_span(0, cell(3), value), "get")) return;
+  if (!c.good(one.next_spans(key, pair_value), "cursor_next")) return;
+  if (!c.good(store.commit(set_all(2), 2, true), "commit")) return;
+  if (!c.good(store.reader(second), "reader_open")) return;
+  if (!c.good(second.cursor(1, 0, two), "cursor_open") || !c.good(two.seek("", ""), "cursor_seek"))
+    return;
+  std::string other, other_value;
+  for (int i = 0; i < kCells; ++i) {
+    if (!c.good(second.get(i % 2, cell(i), other), "get")) return;
+    REQUIRE(c, other == "2", "a reader opened after commit 2 sees " + show(other));
+    if (!c.good(two.next(other, other_value), "cursor_next")) return;
+  }
+  two.close();
+  second.close();
+  REQUIRE(c, value == "1", "a value changed with another reader's calls: " + show(value));
+  REQUIRE(c, key == cell(0) && pair_value == "1",
+          "a pair changed with another cursor's calls: " + show(key) + " " + show(pair_value));
+}
+
 }  // namespace
 
 const std::vector<Check>& reader_checks() {
@@ -196,6 +227,7 @@ const std::vector<Check>& reader_checks() {
       {"old_views", old_views},
       {"many_readers", many_at_once},
       {"reader_moves_threads", reader_moves},
+      {"spans_stay", spans_stay},
   };
   return kChecks;
 }

@@ -25,6 +25,12 @@ Outcome run(Call call) {
   return outcome;
 }
 
+// OK comes with a handle, and a failure without one.
+Outcome agree(Outcome outcome, const void* handle, const char* call) {
+  if (outcome.ok() == (handle != nullptr)) return outcome;
+  return {MORTISE_E_INTERNAL, std::string(call) + " and its handle do not agree"};
+}
+
 }  // namespace
 
 void Model::apply(const std::vector<Op>& ops) {
@@ -71,6 +77,16 @@ Outcome Cursor::seek(std::string_view lower, std::string_view upper) {
 }
 
 Outcome Cursor::next(std::string& key, std::string& value) {
+  std::string_view k, v;
+  Outcome outcome = next_spans(k, v);
+  if (outcome.ok()) {
+    key = k;
+    value = v;
+  }
+  return outcome;
+}
+
+Outcome Cursor::next_spans(std::string_view& key, std::string_view& value) {
   mortise_bytes k{}, v{};
   Outcome outcome = run([&](mortise_error* e) { return table_->cursor_next(handle_, &k, &v, e); });
   if (outcome.ok()) {
@@ -94,6 +110,13 @@ Reader& Reader::operator=(Reader&& other) noexcept {
 }
 
 Outcome Reader::get(uint32_t keyspace, std::string_view key, std::string& value) const {
+  std::string_view span;
+  Outcome outcome = get_span(keyspace, key, span);
+  if (outcome.ok()) value = span;
+  return outcome;
+}
+
+Outcome Reader::get_span(uint32_t keyspace, std::string_view key, std::string_view& value) const {
   mortise_bytes found{};
   Outcome outcome =
       run([&](mortise_error* e) { return table_->get(handle_, keyspace, bytes(key), &found, e); });
@@ -105,6 +128,7 @@ Outcome Reader::cursor(uint32_t keyspace, uint32_t flags, Cursor& out) const {
   mortise_cursor* handle = nullptr;
   Outcome outcome = run(
       [&](mortise_error* e) { return table_->cursor_open(handle_, keyspace, flags, &handle, e); });
+  outcome = agree(outcome, handle, "cursor_open()");
   if (outcome.ok()) out = Cursor(table_, handle);
   return outcome;
 }
@@ -155,9 +179,8 @@ Outcome Store::open(const mortise_backend_v1* table, const mortise_host* host,
   Outcome outcome = run([&](mortise_error* e) {
     return table->store_open(host, path.c_str(), bytes(config), &handle, e);
   });
-  if (outcome.ok() != (handle != nullptr)) {
-    return {MORTISE_E_INTERNAL, "store_open() and its handle do not agree"};
-  }
+  outcome = agree(outcome, handle, "store_open()");
+  if (outcome.ok() != (handle != nullptr)) return outcome;
   out.table_ = table;
   out.handle_ = handle;
   return outcome;
@@ -188,6 +211,7 @@ Outcome Store::applied(uint64_t& index, uint64_t& term) {
 Outcome Store::reader(Reader& out) {
   mortise_reader* handle = nullptr;
   Outcome outcome = run([&](mortise_error* e) { return table_->reader_open(handle_, &handle, e); });
+  outcome = agree(outcome, handle, "reader_open()");
   if (outcome.ok()) out = Reader(table_, handle);
   return outcome;
 }

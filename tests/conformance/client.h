@@ -62,6 +62,8 @@ class Cursor {
   ~Cursor() { close(); }
   Outcome seek(std::string_view lower, std::string_view upper);
   Outcome next(std::string& key, std::string& value);
+  // As next(), but without a copy: what the plugin handed out, for as long as it promises.
+  Outcome next_spans(std::string_view& key, std::string_view& value);
   void close();
 
  private:
@@ -79,6 +81,7 @@ class Reader {
   Reader& operator=(Reader&& other) noexcept;
   ~Reader() { close(); }
   Outcome get(uint32_t keyspace, std::string_view key, std::string& value) const;
+  Outcome get_span(uint32_t keyspace, std::string_view key, std::string_view& value) const;
   Outcome cursor(uint32_t keyspace, uint32_t flags, Cursor& out) const;
   Outcome scan(uint32_t keyspace, std::string_view lower, std::string_view upper, uint32_t flags,
                Pairs& out) const;

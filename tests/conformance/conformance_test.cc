@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <cstring>
 #include <filesystem>
 
 #include "host/loader/host_services.h"
@@ -45,6 +46,30 @@ void expect_caught(const mortise_backend_v1& broken, const std::string& filter) 
   const std::string good_lines = run(*good_table(), filter, totals);
   EXPECT_EQ(totals.failed, 0) << good_lines;
   EXPECT_GT(totals.passed, 0) << good_lines;
+}
+
+TEST(ConformanceSuite, CatchesOkWithoutAReader) {
+  mortise_backend_v1 broken = *good_table();
+  broken.reader_open = [](mortise_backend*, mortise_reader** out, mortise_error*) {
+    *out = nullptr;
+    return mortise_status{MORTISE_OK};
+  };
+  expect_caught(broken, "order_of_bytes");
+}
+
+TEST(ConformanceSuite, CatchesAValueInABufferThatAllReadersShare) {
+  mortise_backend_v1 broken = *good_table();
+  broken.get = [](mortise_reader* reader, uint32_t keyspace, mortise_bytes key,
+                  mortise_bytes* value, mortise_error* error) {
+    static char buffer[64];
+    const mortise_status status = good_table()->get(reader, keyspace, key, value, error);
+    if (status == MORTISE_OK && value->size <= sizeof(buffer)) {
+      std::memcpy(buffer, value->data, value->size);
+      value->data = reinterpret_cast<const uint8_t*>(buffer);
+    }
+    return status;
+  };
+  expect_caught(broken, "spans_stay");
 }
 
 TEST(ConformanceSuite, CatchesACommitInSteps) {

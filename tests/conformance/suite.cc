@@ -15,6 +15,7 @@ void run_check(const Check& check, const mortise_backend_v1* table, const Option
       std::string(check.name).find(options.filter) == std::string::npos) {
     return;
   }
+  if (options.begin) options.begin(check.name);
   const auto start = std::chrono::steady_clock::now();
   const std::string directory = options.directory + "/" + check.name;
   Context context(table, options, directory);

@@ -29,6 +29,7 @@ struct Options {
   // The backend that random operations are compared with; null: a std::map.
   const mortise_backend_v1* oracle = nullptr;
   std::function<void(const std::string& line)> print;
+  std::function<void(const char* check)> begin;  // Before each check of a backend; may be empty.
 };
 
 struct Totals {

@@ -12,6 +12,7 @@
 #include "host/loader/host_services.h"
 #include "host/loader/loader.h"
 #include "tests/conformance/suite.h"
+#include "tools/plugin_check/sudden_end.h"
 
 namespace mortise {
 namespace {
@@ -176,6 +177,7 @@ int run(const Arguments& a) {
   if (!loaded.ok()) return complain(loaded.status());
   const loader::Plugin& plugin = *loaded.value();
   if (a.child.empty()) print_plugin(plugin);
+  note_step("the suite");
   loader::MetricsRegistry metrics;
   loader::Executor executor(2);
   loader::HostObject host(host_options(plugin, a.verbose, metrics, executor));
@@ -186,6 +188,7 @@ int run(const Arguments& a) {
   options.quick = a.quick;
   options.filter = a.filter;
   options.print = print_line;
+  options.begin = note_step;
   if (offers(plugin, MORTISE_BACKEND_ID)) return check_backend(a, plugin, options);
   if (offers(plugin, MORTISE_WATCH_ID)) return check_watch(a, plugin, options);
   if (offers(plugin, MORTISE_AUTH_ID)) return check_auth(a, plugin, options);
@@ -215,5 +218,9 @@ int main(int argc, char** argv) {
   app.add_flag("--verbose", a.verbose, "Write the plugin's log lines to stderr");
   app.add_option("--child", a.child)->expected(3)->group("");
   CLI11_PARSE(app, argc, argv);
-  return mortise::run(a);
+  // A child's end is its parent's to judge.
+  if (a.child.empty()) mortise::watch_for_sudden_end();
+  const int code = mortise::run(a);
+  mortise::expect_end();
+  return code;
 }

@@ -1,4 +1,5 @@
-/* Functions that must never be called: the loader refuses these plugins before that. */
+/* Functions that are not called, since the loader refuses these plugins before that, or that say so
+ * by abort(). */
 #ifndef MORTISE_TESTS_BAD_H_
 #define MORTISE_TESTS_BAD_H_
 
