@@ -28,6 +28,27 @@ std::string refusal(const std::string& path) {
   return status.message().substr(std::min(prefix.size(), status.message().size()));
 }
 
+struct Checked {
+  std::string errors;
+  int code = 0;  // Of the shell, which adds 128 to a signal's number.
+};
+
+// What mortise-plugin-check says about a file on standard error, and its exit code.
+Checked check(const std::string& file) {
+  const std::string command = "ulimit -c 0; " + build_dir() + "/bin/mortise-plugin-check " + file +
+                              " 2>&1 1>/dev/null; exit $?";
+  FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) return {"popen failed", -1};
+  Checked checked;
+  std::array<char, 512> chunk;
+  while (size_t size = ::fread(chunk.data(), 1, chunk.size(), pipe)) {
+    checked.errors.append(chunk.data(), size);
+  }
+  const int status = ::pclose(pipe);
+  checked.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return checked;
+}
+
 TEST(BadPlugins, EachHasItsMessage) {
   EXPECT_EQ(refusal(bad("no_such_file")),
             "wanted a shared object, found no file: No such file or directory");
@@ -72,18 +93,10 @@ TEST(BadPlugins, PluginCheckSaysOneLineAndEndsWithOne) {
   for (const char* name : {"no_such_file", "not_elf", "no_symbol", "wrong_major", "short_struct",
                            "null_member", "short_table", "null_table", "missing_interface", ""}) {
     const std::string file = *name == '\0' ? "''" : bad(name);
-    const std::string command =
-        build_dir() + "/bin/mortise-plugin-check " + file + " 2>&1 1>/dev/null";
-    FILE* pipe = ::popen(command.c_str(), "r");
-    ASSERT_NE(pipe, nullptr);
-    std::string output;
-    std::array<char, 512> chunk;
-    while (size_t size = ::fread(chunk.data(), 1, chunk.size(), pipe))
-      output.append(chunk.data(), size);
-    const int status = ::pclose(pipe);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 1) << name;
-    EXPECT_EQ(output.find('\n'), output.size() - 1) << name << ": " << output;
-    EXPECT_EQ(output.find("plugin "), 0u) << output;
+    const auto [errors, code] = check(file);
+    EXPECT_EQ(code, 1) << name;
+    EXPECT_EQ(errors.find('\n'), errors.size() - 1) << name << ": " << errors;
+    EXPECT_EQ(errors.find("plugin "), 0u) << errors;
   }
 }
 
@@ -107,24 +120,15 @@ TEST(BadPlugins, PluginCheckSaysWhereAPluginEndsTheProcess) {
   const struct {
     const char* plugin;
     const char* line;
-    int code;  // Of the shell, which adds 128 to a signal's number.
+    int code;
   } kCases[] = {
       {"exits", "the plugin ended the process by exit(), at: order_of_bytes\n", 1},
       {"aborts", "the plugin ended the process by abort(), at: order_of_bytes\n", 128 + SIGABRT},
   };
   for (const auto& test : kCases) {
-    const std::string command = "ulimit -c 0; " + build_dir() + "/bin/mortise-plugin-check " +
-                                bad(test.plugin) + " 2>&1 1>/dev/null; exit $?";
-    FILE* pipe = ::popen(command.c_str(), "r");
-    ASSERT_NE(pipe, nullptr);
-    std::string output;
-    std::array<char, 512> chunk;
-    while (size_t size = ::fread(chunk.data(), 1, chunk.size(), pipe))
-      output.append(chunk.data(), size);
-    const int status = ::pclose(pipe);
-    EXPECT_EQ(output.substr(0, output.find('\n') + 1), test.line);
-    EXPECT_TRUE(WIFEXITED(status)) << test.plugin;
-    EXPECT_EQ(WEXITSTATUS(status), test.code) << test.plugin;
+    const auto [errors, code] = check(bad(test.plugin));
+    EXPECT_EQ(errors.substr(0, errors.find('\n') + 1), test.line);
+    EXPECT_EQ(code, test.code) << test.plugin;
   }
 }
 

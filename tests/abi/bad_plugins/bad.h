@@ -64,6 +64,16 @@ BAD mortise_status bad_reclaim(mortise_backend* s, mortise_error* e) {
   abort();
 }
 
+#define BAD_BACKEND(open_function, commit_function)                                                \
+  {                                                                                                \
+    .struct_size = sizeof(mortise_backend_v1), .store_open = open_function,                        \
+    .store_close = bad_close, .commit = commit_function, .sync = bad_sync, .applied = bad_applied, \
+    .reader_open = bad_reader_open, .reader_close = bad_reader_close, .get = bad_get,              \
+    .cursor_open = bad_cursor_open, .cursor_seek = bad_cursor_seek,                                \
+    .cursor_next = bad_cursor_next, .cursor_close = bad_cursor_close, .size = bad_size,            \
+    .reclaim = bad_reclaim                                                                         \
+  }
+
 #define BAD_PLUGIN(id, table)                                   \
   static const mortise_interface interfaces[] = {{id, table}};  \
   MORTISE_EXPORT extern const mortise_plugin_v1 mortise_plugin; \

@@ -5,19 +5,5 @@ static mortise_status exit_at_open(const mortise_host* h, const char* p, mortise
   (void)h, (void)p, (void)c, (void)o, (void)e;
   exit(0);
 }
-static const mortise_backend_v1 table = {.struct_size = sizeof(mortise_backend_v1),
-                                         .store_open = exit_at_open,
-                                         .store_close = bad_close,
-                                         .commit = bad_commit,
-                                         .sync = bad_sync,
-                                         .applied = bad_applied,
-                                         .reader_open = bad_reader_open,
-                                         .reader_close = bad_reader_close,
-                                         .get = bad_get,
-                                         .cursor_open = bad_cursor_open,
-                                         .cursor_seek = bad_cursor_seek,
-                                         .cursor_next = bad_cursor_next,
-                                         .cursor_close = bad_cursor_close,
-                                         .size = bad_size,
-                                         .reclaim = bad_reclaim};
+static const mortise_backend_v1 table = BAD_BACKEND(exit_at_open, bad_commit);
 BAD_PLUGIN(MORTISE_BACKEND_ID, &table)
