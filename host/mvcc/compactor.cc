@@ -152,7 +152,7 @@ class ChangeScan {
     if (!is_new) {
       removals_->remove_version({revision.main, it->second.sub}, it->second.tombstone, {});
     }
-    it->second = HistoryValue{revision.sub, tombstone};
+    it->second = {revision.sub, tombstone};
     return is_new;
   }
 

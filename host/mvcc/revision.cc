@@ -32,6 +32,9 @@ bool decode_revision(std::string_view bytes, Revision* revision, bool* tombstone
 
 namespace {
 
+constexpr size_t kNumberBytesMax = 9;  // Of 63 bits, 7 to a byte.
+static_assert(kHistoryValueBytesMax == 1 + 3 * kNumberBytesMax);
+
 size_t escaped_size(std::string_view key) {
   return key.size() + static_cast<size_t>(std::count(key.begin(), key.end(), '\0'));
 }
@@ -91,20 +94,46 @@ bool decode_history_prefix(std::string_view prefix, std::string* user_key) {
   return true;
 }
 
-size_t write_history_value(char* p, HistoryValue value) {
-  *p = value.tombstone ? 1 : 0;
-  return static_cast<size_t>(wire::write_varint(p + 1, static_cast<uint64_t>(value.sub)) - p);
+size_t write_history_value(char* p, const HistoryValue& value) {
+  const char* start = p;
+  *p++ = value.tombstone ? 1 : 0;
+  p = wire::write_varint(p, static_cast<uint64_t>(value.sub));
+  // What came in a snapshot may have one of them alone.
+  if (!value.tombstone && value.create_revision > 0 && value.version > 0) {
+    p = wire::write_varint(p, static_cast<uint64_t>(value.create_revision));
+    p = wire::write_varint(p, static_cast<uint64_t>(value.version));
+  }
+  return static_cast<size_t>(p - start);
 }
 
-bool decode_history_value(std::string_view bytes, HistoryValue* value) {
-  if (bytes.size() < 2 || bytes.size() > kHistoryValueBytesMax) return false;
-  value->tombstone = (bytes[0] & 1) != 0;
-  uint64_t sub = 0;
-  for (size_t i = 1; i < bytes.size(); ++i) {
-    sub |= static_cast<uint64_t>(bytes[i] & 0x7f) << (7 * (i - 1));
+namespace {
+
+// Takes a number of at most 63 bits in its shortest form from the front of `bytes`.
+bool take_number(std::string_view* bytes, int64_t* number) {
+  uint64_t v = 0;
+  for (size_t i = 0; i < std::min(bytes->size(), kNumberBytesMax); ++i) {
+    auto byte = static_cast<uint8_t>((*bytes)[i]);
+    v |= static_cast<uint64_t>(byte & 0x7f) << (7 * i);
+    if ((byte & 0x80) != 0) continue;
+    *number = static_cast<int64_t>(v);
+    bytes->remove_prefix(i + 1);
+    return byte != 0 || i == 0;
   }
-  value->sub = static_cast<int64_t>(sub);
-  return true;
+  return false;
+}
+
+}  // namespace
+
+bool decode_history_value(std::string_view bytes, HistoryValue* value) {
+  *value = HistoryValue();
+  if (bytes.empty() || static_cast<uint8_t>(bytes[0]) > 1) return false;
+  value->tombstone = bytes[0] == 1;
+  bytes.remove_prefix(1);
+  if (!take_number(&bytes, &value->sub)) return false;
+  if (bytes.empty()) return true;
+  return !value->tombstone && take_number(&bytes, &value->create_revision) &&
+         take_number(&bytes, &value->version) && bytes.empty() && value->create_revision > 0 &&
+         value->version > 0;
 }
 
 }  // namespace mortise::mvcc

@@ -53,12 +53,18 @@ bool split_history_key(std::string_view row, std::string_view* prefix, int64_t* 
 // Undoes the escapes of a prefix.
 bool decode_history_prefix(std::string_view prefix, std::string* user_key);
 
+// What a history row says of its version. Rows of before there were the last two are read as well:
+// then both are 0, and the KeyValue in `revisions` has them. Tombstones have neither.
 struct HistoryValue {
   int64_t sub = 0;
   bool tombstone = false;
+  int64_t create_revision = 0;
+  int64_t version = 0;
+  friend bool operator==(const HistoryValue&, const HistoryValue&) = default;
 };
-constexpr size_t kHistoryValueBytesMax = 11;
-size_t write_history_value(char* p, HistoryValue value);
+constexpr size_t kHistoryValueBytesMax = 28;
+size_t write_history_value(char* p, const HistoryValue& value);
+// False if these are not the bytes that it was written as.
 bool decode_history_value(std::string_view bytes, HistoryValue* value);
 
 }  // namespace mortise::mvcc

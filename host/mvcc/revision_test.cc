@@ -115,21 +115,58 @@ TEST(HistoryKey, SplitsAndUnescapes) {
       << "a zero without its escape";
 }
 
-TEST(HistoryValue, WorkedBytesAndRoundTrip) {
+std::string encode(const HistoryValue& v) {
   char buffer[kHistoryValueBytesMax];
-  auto encode = [&](HistoryValue v) { return std::string(buffer, write_history_value(buffer, v)); };
-  EXPECT_EQ(hex(encode({0, false})), "0000");
-  EXPECT_EQ(hex(encode({300, true})), "01ac02");
-  for (int64_t sub : {int64_t{0}, int64_t{127}, int64_t{128}, int64_t{1} << 35, INT64_MAX}) {
-    HistoryValue back;
-    ASSERT_TRUE(decode_history_value(encode({sub, true}), &back));
-    EXPECT_EQ(back.sub, sub);
-    EXPECT_TRUE(back.tombstone);
+  return std::string(buffer, write_history_value(buffer, v));
+}
+
+TEST(HistoryValue, WorkedBytes) {
+  EXPECT_EQ(hex(encode({0, false, 2, 1})), "00000201");
+  EXPECT_EQ(hex(encode({3, false, 300, 128})), "0003ac028001");
+  EXPECT_EQ(hex(encode({300, true, 0, 0})), "01ac02");
+  EXPECT_EQ(hex(encode({0, false, 0, 0})), "0000") << "as it was before there were the last two";
+  EXPECT_EQ(hex(encode({0, true, 2, 1})), "0100") << "a tombstone has neither";
+  EXPECT_EQ(hex(encode({0, false, 2, 0})), "0000") << "one without the other";
+}
+
+TEST(HistoryValue, DecodesWhatItEncodes) {
+  const int64_t numbers[] = {1, 127, 128, int64_t{1} << 35, INT64_MAX};
+  for (int64_t sub : numbers) {
+    for (int64_t create : numbers) {
+      for (int64_t version : numbers) {
+        HistoryValue value{sub, false, create, version}, back;
+        ASSERT_TRUE(decode_history_value(encode(value), &back));
+        ASSERT_EQ(back, value);
+      }
+    }
+    for (HistoryValue value : {HistoryValue{sub, true, 0, 0}, HistoryValue{sub, false, 0, 0}}) {
+      HistoryValue back{7, false, 7, 7};
+      ASSERT_TRUE(decode_history_value(encode(value), &back));
+      ASSERT_EQ(back, value);
+    }
   }
-  HistoryValue v;
-  EXPECT_FALSE(decode_history_value("", &v));
-  EXPECT_FALSE(decode_history_value("1", &v));
-  EXPECT_FALSE(decode_history_value(std::string(12, '\xff'), &v));
+}
+
+TEST(HistoryValue, RefusesOtherBytes) {
+  auto decodes = [](std::string_view bytes) {
+    HistoryValue v;
+    return decode_history_value(bytes, &v);
+  };
+  using std::string_literals::operator""s;
+  ASSERT_TRUE(decodes("\0\0\2\1"s));
+  EXPECT_FALSE(decodes(""));
+  EXPECT_FALSE(decodes("\0"s)) << "no sub part";
+  EXPECT_FALSE(decodes("\2\0\2\1"s)) << "an unknown flag";
+  EXPECT_FALSE(decodes("\0\0\2"s)) << "no version";
+  EXPECT_FALSE(decodes("\0\0\2\1\0"s)) << "bytes behind";
+  EXPECT_FALSE(decodes("\1\0\2\1"s)) << "a tombstone with revisions";
+  EXPECT_FALSE(decodes("\0\0\0\1"s)) << "created at 0";
+  EXPECT_FALSE(decodes("\0\0\2\0"s)) << "version 0";
+  EXPECT_FALSE(decodes("\0\x80\0"s)) << "not the shortest form";
+  EXPECT_FALSE(decodes("\0\x80"s)) << "cut off";
+  EXPECT_FALSE(decodes("\0\0\2\x80"s)) << "cut off";
+  EXPECT_FALSE(decodes("\0"s + std::string(9, '\xff') + "\1"s)) << "more than 63 bits";
+  EXPECT_FALSE(decodes(std::string(12, '\xff')));
 }
 
 }  // namespace

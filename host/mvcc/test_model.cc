@@ -19,6 +19,14 @@ std::string big_endian(uint64_t v) {
   return out;
 }
 
+std::string varint(int64_t number) {
+  std::string out;
+  auto v = static_cast<uint64_t>(number);
+  for (; v >= 0x80; v >>= 7) out.push_back(static_cast<char>(v | 0x80));
+  out.push_back(static_cast<char>(v));
+  return out;
+}
+
 std::string revision_name(const Model::Version& v) {
   std::string name =
       big_endian(static_cast<uint64_t>(v.main)) + "_" + big_endian(static_cast<uint64_t>(v.sub));
@@ -325,9 +333,8 @@ Rows Model::history_rows() const {
   Rows rows;
   for (const Version* v : kept()) {
     std::string value(1, v->tombstone ? '\1' : '\0');
-    uint64_t sub = static_cast<uint64_t>(v->sub);
-    for (; sub >= 0x80; sub >>= 7) value.push_back(static_cast<char>(sub | 0x80));
-    value.push_back(static_cast<char>(sub));
+    value += varint(v->sub);
+    if (!v->tombstone) value += varint(v->kv.create_revision()) + varint(v->kv.version());
     rows[history_name(v->kv.key(), v->main)] = value;
   }
   return rows;

@@ -83,9 +83,10 @@ void Writer::write_version(const wire::KeyValue& kv, std::string_view stored, bo
   size_t history_size = history_key_size(kv.key);
   char* history = arena_->allocate(history_size);
   write_history_key(history, kv.key, revision.main);
-  char* version = arena_->allocate(kHistoryValueBytesMax);
-  size_t version_size = write_history_value(version, HistoryValue{revision.sub, tombstone});
-  batch_.put(store::kKeyHistory, {history, history_size}, {version, version_size});
+  char version[kHistoryValueBytesMax];
+  size_t version_size =
+      write_history_value(version, {revision.sub, tombstone, kv.create_revision, kv.version});
+  batch_.put(store::kKeyHistory, {history, history_size}, arena_->copy({version, version_size}));
 }
 
 // The previous value is that of the revision before, so a version of the same txn is none: the
@@ -117,9 +118,9 @@ void Writer::write_put(const wire::KeyValue& kv, const Previous& before) {
   set_previous(before, &event);
   events_.push_back(event);
 
-  wire::KeyValue named;
-  named.key = key;
-  write_version(named, stored, false);
+  wire::KeyValue kept = kv;
+  kept.key = key;
+  write_version(kept, stored, false);
   batch_.put(store::kCurrent, key, stored);
   overlay_[key] = stored;
   if (!before.found) counter_.add(key, 1);

@@ -105,7 +105,6 @@ class Loader : public store::PairSource {
   bool has_ahead_ = false;
   Version version_, ahead_;
   std::string copy_, user_key_;
-  char history_value_[mvcc::kHistoryValueBytesMax];
   Status status_;
 };
 
@@ -206,7 +205,8 @@ Status Loader::take_version(const bbolt::Row& row, std::optional<uint64_t> offse
   }
   result_.state.revision = std::max(result_.state.revision, revision.main);
   ++result_.versions;
-  return versions_.add(kv.key, revision, tombstone, offset, row.value);
+  mvcc::HistoryValue history{revision.sub, tombstone, kv.create_revision, kv.version};
+  return versions_.add(kv.key, revision.main, history, offset, row.value);
 }
 
 bool Loader::next(store::Keyspace* keyspace, std::string_view* key, std::string_view* value) {
@@ -335,9 +335,8 @@ bool Loader::next_history(std::string_view* key, std::string_view* value) {
     status_ = versions_.status();
     return false;
   }
-  size_t size = mvcc::write_history_value(history_value_, {version_.sub, version_.tombstone});
   *key = version_.history_row;
-  *value = {history_value_, size};
+  *value = version_.history_value;
   return true;
 }
 

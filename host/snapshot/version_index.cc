@@ -8,6 +8,7 @@ namespace {
 
 constexpr size_t kRevisionPartBytes = 16;  // Main and sub behind the key.
 
+// Of the value in the file. What the row of key_history holds follows.
 struct Place {
   uint64_t offset;
   uint32_t size;
@@ -16,19 +17,22 @@ struct Place {
 
 }  // namespace
 
-Status VersionIndex::add(std::string_view user_key, mvcc::Revision revision, bool tombstone,
+Status VersionIndex::add(std::string_view user_key, int64_t main, const mvcc::HistoryValue& history,
                          std::optional<uint64_t> offset, std::string_view value) {
   Place place{offset.value_or(values_.size()), static_cast<uint32_t>(value.size()),
-              tombstone ? 1u : 0u};
+              history.tombstone ? 1u : 0u};
   if (!offset) {
     values_here_ = true;
     values_.emplace_back(value);
   }
   size_t size = mvcc::history_key_size(user_key);
   row_.resize(size + 8);
-  mvcc::write_history_key(row_.data(), user_key, revision.main);
-  mvcc::put_u64_be(row_.data() + size, static_cast<uint64_t>(revision.sub));
-  return sort_.add(row_, {reinterpret_cast<const char*>(&place), sizeof place});
+  mvcc::write_history_key(row_.data(), user_key, main);
+  mvcc::put_u64_be(row_.data() + size, static_cast<uint64_t>(history.sub));
+  char found[sizeof place + mvcc::kHistoryValueBytesMax];
+  std::memcpy(found, &place, sizeof place);
+  size_t found_size = sizeof place + mvcc::write_history_value(found + sizeof place, history);
+  return sort_.add(row_, {found, found_size});
 }
 
 Status VersionIndex::rewind() {
@@ -44,7 +48,7 @@ bool VersionIndex::next_row(Version* version) {
   std::memcpy(&place, value.data(), sizeof place);
   version->history_row.assign(row.substr(0, row.size() - 8));
   version->prefix_size = row.size() - kRevisionPartBytes;
-  version->sub = static_cast<int64_t>(mvcc::get_u64_be(row.data() + row.size() - 8));
+  version->history_value.assign(value.substr(sizeof place));
   version->tombstone = place.tombstone != 0;
   version->offset = place.offset;
   version->size = place.size;

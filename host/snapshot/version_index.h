@@ -19,7 +19,7 @@ namespace mortise::snapshot {
 struct Version {
   std::string history_row;  // Its name in key_history, of which the key is the first part.
   size_t prefix_size = 0;
-  int64_t sub = 0;
+  std::string history_value;  // What the row holds.
   bool tombstone = false;
   uint64_t offset = 0;
   uint32_t size = 0;
@@ -33,7 +33,7 @@ class VersionIndex {
       : source_(source), sort_(temp_dir, sort_bytes) {}
 
   // `offset` is where the value stands in the file, if it does.
-  Status add(std::string_view user_key, mvcc::Revision revision, bool tombstone,
+  Status add(std::string_view user_key, int64_t main, const mvcc::HistoryValue& history,
              std::optional<uint64_t> offset, std::string_view value);
   Status rewind();
   // False at the end or on failure.

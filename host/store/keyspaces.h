@@ -10,7 +10,7 @@ enum Keyspace : uint32_t {
   kMeta = 0,
   kRevisions = 1,   // 17- or 18-byte revision -> KeyValue: history in etcd's order.
   kCurrent = 2,     // User key -> KeyValue of its newest revision.
-  kKeyHistory = 3,  // Escaped user key, main -> sub and tombstone flag.
+  kKeyHistory = 3,  // Escaped user key, main -> tombstone flag, sub, create revision, version.
   kLeases = 4,      // Lease id, 8 bytes big endian -> leasepb.Lease.
   kLeaseKeys = 5,   // Lease id, user key -> empty.
   kAlarms = 6,      // etcdserverpb.AlarmMember -> empty.
