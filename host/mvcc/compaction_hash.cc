@@ -52,7 +52,7 @@ Result<bool> keeps_nothing(const store::Reader& reader, int64_t revision) {
   all.single = false;
   MORTISE_ASSIGN_OR_RETURN(auto scan, HistoryScan::open(reader, all, revision));
   std::string_view ignored;
-  bool any = scan.next(/*value=*/false, &ignored);
+  bool any = scan.next(Want::kNothing, &ignored);
   MORTISE_RETURN_IF_ERROR(scan.status());
   if (any) return false;
   MORTISE_ASSIGN_OR_RETURN(bool tombstone, deletes_at(reader, revision));

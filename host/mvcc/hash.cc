@@ -48,7 +48,7 @@ Status any_key(const View& view, int64_t revision, bool* any) {
   all.single = false;
   MORTISE_ASSIGN_OR_RETURN(auto scan, HistoryScan::open(view.reader(), all, revision));
   std::string_view ignored;
-  *any = scan.next(/*value=*/false, &ignored);
+  *any = scan.next(Want::kNothing, &ignored);
   return scan.status();
 }
 

@@ -4,8 +4,8 @@
 #include <limits>
 
 #include "host/base/arena.h"
-#include "host/mvcc/history_scan.h"
 #include "host/mvcc/key_counter.h"
+#include "host/mvcc/range_scan.h"
 #include "host/wire/key_value.h"
 
 namespace mortise::mvcc {
@@ -28,14 +28,20 @@ bool needs_sort(const wire::RangeRequest& r) {
   return !default_order(r) || r.sort_target != wire::kSortKey;
 }
 
+// Sorted by value, keys_only shows leases, too: etcd reads the values then, else its index alone.
+bool revisions_only(const wire::RangeRequest& r) {
+  return r.keys_only && r.sort_target != wire::kSortValue;
+}
+Want wanted(const wire::RangeRequest& r) {
+  return revisions_only(r) ? Want::kRevisions : Want::kKeyValue;
+}
+
 void append_kv(std::string_view key_value, ByteBuffer* out) {
   char* start = out->prepare(key_value.size() + 12);
   out->commit(
       static_cast<size_t>(wire::write_bytes_field(start, kRangeResponseKvs, key_value) - start));
 }
 
-// keys_only: no value, and, unless sorted by value, no lease, because etcd answers from its index
-// then.
 void append_key_only(std::string_view key_value, bool keep_lease, ByteBuffer* out) {
   wire::KeyValue kv;
   wire::decode_key_value(key_value, &kv);
@@ -52,7 +58,7 @@ void append_result(const wire::RangeRequest& request, std::string_view key_value
                    RangeResult* result) {
   ++result->kv_count;
   if (request.keys_only) {
-    append_key_only(key_value, request.sort_target == wire::kSortValue, out);
+    append_key_only(key_value, /*keep_lease=*/!revisions_only(request), out);
   } else {
     append_kv(key_value, out);
   }
@@ -89,53 +95,21 @@ void sort_rows(const wire::RangeRequest& r, std::vector<SortRow>* rows) {
   });
 }
 
-// Where keys and their versions come from: the newest revision or an older one.
-class Source {
- public:
-  static Result<Source> open(const ReadContext& context, const KeyRange& range, int64_t revision,
-                             bool values) {
-    Source source;
-    if (revision == context.revision) {
-      uint32_t flags = values ? 0 : MORTISE_CURSOR_KEYS_ONLY;
-      MORTISE_ASSIGN_OR_RETURN(source.current_,
-                               CurrentScan::open(context, range.lower, range.upper, flags));
-    } else {
-      MORTISE_ASSIGN_OR_RETURN(source.history_,
-                               HistoryScan::open(*context.reader, range, revision));
-      source.old_ = true;
-    }
-    return source;
-  }
-  // The next live key; *bytes is empty if `value` is false.
-  bool next(bool value, std::string_view* bytes) {
-    if (old_) return history_.next(value, bytes);
-    std::string_view key;
-    return current_.next(&key, bytes);
-  }
-  Status status() const { return old_ ? history_.status() : current_.status(); }
-
- private:
-  bool old_ = false;
-  CurrentScan current_;
-  HistoryScan history_;
-};
-
 Status count_rest(const ReadContext& context, const KeyRange& bounds, int64_t revision,
-                  Source* source, RangeResult* result) {
+                  RangeScan* scan, RangeResult* result) {
   if (revision == context.revision) return count_current(context, bounds, &result->count);
-  std::string_view bytes;
-  while (source->next(false, &bytes)) ++result->count;
-  return source->status();
+  while (scan->skip()) ++result->count;
+  return scan->status();
 }
 
 // In key order, straight into the response.
 Status stream_rows(const ReadContext& context, const wire::RangeRequest& request,
                    const KeyRange& bounds, int64_t revision, ByteBuffer* out, RangeResult* result) {
-  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  MORTISE_ASSIGN_OR_RETURN(auto scan, RangeScan::open(context, bounds, revision, wanted(request)));
   int64_t limit = request.limit > 0 ? request.limit : std::numeric_limits<int64_t>::max();
   std::string_view bytes;
   const bool filtering = has_filters(request);
-  while (source.next(true, &bytes)) {
+  while (scan.next(&bytes)) {
     ++result->count;
     if (filtering) {
       wire::KeyValue kv;
@@ -144,12 +118,12 @@ Status stream_rows(const ReadContext& context, const wire::RangeRequest& request
     }
     if (result->kv_count == limit) {
       result->more = true;
-      return count_rest(context, bounds, revision, &source, result);
+      return count_rest(context, bounds, revision, &scan, result);
     }
     append_result(request, bytes, out, result);
     if (out->size() > kResponseBytesMax) return Status();
   }
-  return source.status();
+  return scan.status();
 }
 
 // Rows on their way to being sorted. With a limit it holds little more than the best of them.
@@ -166,10 +140,10 @@ class SortedRows {
     if (!wire::decode_key_value(key_value, &row.kv))
       return corruption("a stored KeyValue is malformed");
     if (!passes(request_, row.kv)) return Status();
-    row.bytes = arena_.copy(key_value);
+    row.bytes = keep(row.kv, key_value);
     wire::decode_key_value(row.bytes, &row.kv);  // Its views are of the copy from here on.
     rows_.push_back(row);
-    bytes_since_prune_ += key_value.size();
+    bytes_since_prune_ += row.bytes.size();
     if (bytes_since_prune_ > kPruneBytes && rows_.size() / 2 > limit_) prune();
     return Status();
   }
@@ -186,6 +160,17 @@ class SortedRows {
 
  private:
   static constexpr size_t kPruneBytes = 1 << 20;
+
+  // A copy of what the answer will show.
+  std::string_view keep(wire::KeyValue kv, std::string_view key_value) {
+    if (!revisions_only(request_)) return arena_.copy(key_value);
+    kv.value = {};
+    kv.lease = 0;
+    size_t size = wire::key_value_size(kv);
+    char* p = arena_.allocate(size);
+    wire::write_key_value(p, kv);
+    return {p, size};
+  }
 
   // One row more than the limit stays, which says that there are more.
   void prune() {
@@ -210,20 +195,20 @@ class SortedRows {
 // Through memory, for orders other than the key's.
 Status sort_keys(const ReadContext& context, const wire::RangeRequest& request,
                  const KeyRange& bounds, int64_t revision, ByteBuffer* out, RangeResult* result) {
-  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  MORTISE_ASSIGN_OR_RETURN(auto scan, RangeScan::open(context, bounds, revision, wanted(request)));
   // Where no order was given etcd reads limit + 1 keys and sorts only those.
   bool all = !default_order(request) || has_filters(request) || request.limit <= 0;
   SortedRows rows(request);
   std::string_view bytes;
-  while (source.next(true, &bytes)) {
+  while (scan.next(&bytes)) {
     ++result->count;
     MORTISE_RETURN_IF_ERROR(rows.add(bytes));
     if (!all && static_cast<int64_t>(rows.size()) > request.limit) {
-      MORTISE_RETURN_IF_ERROR(count_rest(context, bounds, revision, &source, result));
+      MORTISE_RETURN_IF_ERROR(count_rest(context, bounds, revision, &scan, result));
       break;
     }
   }
-  MORTISE_RETURN_IF_ERROR(source.status());
+  MORTISE_RETURN_IF_ERROR(scan.status());
   rows.append_to(out, result);
   return Status();
 }
@@ -231,8 +216,8 @@ Status sort_keys(const ReadContext& context, const wire::RangeRequest& request,
 Status count_only(const ReadContext& context, const KeyRange& bounds, int64_t revision,
                   RangeResult* result) {
   if (revision == context.revision) return count_current(context, bounds, &result->count);
-  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, false));
-  return count_rest(context, bounds, revision, &source, result);
+  MORTISE_ASSIGN_OR_RETURN(auto scan, RangeScan::open(context, bounds, revision, Want::kNothing));
+  return count_rest(context, bounds, revision, &scan, result);
 }
 
 Status single_key(const ReadContext& context, const wire::RangeRequest& request, ByteBuffer* out,
@@ -291,13 +276,13 @@ Status range_chunk(const ReadContext& context, const wire::RangeRequest& request
     chunk->kv_count = result.kv_count;
     return Status();
   }
-  MORTISE_ASSIGN_OR_RETURN(auto source, Source::open(context, bounds, revision, true));
+  MORTISE_ASSIGN_OR_RETURN(auto scan, RangeScan::open(context, bounds, revision, wanted(request)));
   const bool sorting = needs_sort(request);
   Arena arena;
   std::vector<SortRow> rows;
   size_t bytes_read = 0;
   std::string_view bytes;
-  while (source.next(true, &bytes)) {
+  while (scan.next(&bytes)) {
     SortRow row;
     row.bytes = sorting ? arena.copy(bytes) : bytes;
     if (!wire::decode_key_value(row.bytes, &row.kv))
@@ -310,10 +295,10 @@ Status range_chunk(const ReadContext& context, const wire::RangeRequest& request
     bytes_read += bytes.size();
     if (++chunk->kv_count < limit.keys && bytes_read <= limit.bytes) continue;
     chunk->last_key.assign(row.kv.key);
-    chunk->more = source.next(false, &bytes);
+    chunk->more = scan.skip();
     break;
   }
-  MORTISE_RETURN_IF_ERROR(source.status());
+  MORTISE_RETURN_IF_ERROR(scan.status());
   if (sorting) sort_rows(request, &rows);
   for (const SortRow& row : rows) append_result(request, row.bytes, out, &result);
   return Status();
