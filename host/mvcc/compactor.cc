@@ -3,7 +3,6 @@
 #include <string>
 #include <unordered_map>
 
-#include "host/mvcc/history_scan.h"
 #include "host/mvcc/range.h"
 #include "host/wire/key_value.h"
 
@@ -11,6 +10,8 @@ namespace mortise::mvcc {
 namespace {
 
 constexpr uint64_t kPieceScannedMax = 10'000;  // Rows looked at between two pauses.
+// What a search costs, in steps of a cursor.
+constexpr int64_t kStepsOfASearch = 16;
 
 // Gathers removals and hands them out in slices, with pauses between pieces.
 class Removals {

@@ -5,8 +5,8 @@
 namespace mortise::mvcc {
 namespace {
 
-// Of one key: as many as the searches cost that then take their place.
-constexpr int64_t kRowsWalkedMax = 2 * kStepsOfASearch;
+// Of one key: about as many as the two searches cost that then take their place.
+constexpr int64_t kRowsWalkedMax = 64;
 // Of values passed over in `current`, which take as long as a step here.
 constexpr uint64_t kStepCostBytes = 256;
 
@@ -81,7 +81,7 @@ bool HistoryScan::skip_versions() {
   if (row_main_ <= revision_) status_ = find_newest();
   if (status_.ok()) status_ = cursor_.seek(behind(prefix_), upper_);
   if (!status_.ok()) return false;
-  cost_bytes_ += 2 * kStepsOfASearch * kStepCostBytes;
+  cost_bytes_ += kRowsWalkedMax * kStepCostBytes;
   step();
   return status_.ok();
 }

@@ -18,9 +18,6 @@ enum class Want {
   kKeyValue,
 };
 
-// What a search costs, in steps of a cursor.
-constexpr int64_t kStepsOfASearch = 16;
-
 class HistoryScan {
  public:
   // A single-key range is allowed.

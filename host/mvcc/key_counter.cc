@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "host/mvcc/range.h"
+#include "host/mvcc/range_scan.h"
 
 namespace mortise::mvcc {
 namespace {
@@ -26,10 +27,10 @@ bool decode_row(std::string_view row, std::string_view value, std::string_view* 
 // Keys in [lower, upper), walked; stops at the end of the range.
 Status walk(const ReadContext& context, std::string_view lower, std::string_view upper,
             int64_t* count) {
+  KeyRange range{.single = false, .empty = false, .lower = lower, .upper = upper};
   MORTISE_ASSIGN_OR_RETURN(auto scan,
-                           CurrentScan::open(context, lower, upper, MORTISE_CURSOR_KEYS_ONLY));
-  std::string_view key, value;
-  while (scan.next(&key, &value)) ++*count;
+                           RangeScan::open(context, range, context.revision, Want::kNothing));
+  while (scan.skip()) ++*count;
   return scan.status();
 }
 

@@ -3,9 +3,9 @@
 namespace mortise::mvcc {
 namespace {
 
-// A stretch that has cost this much is dear if it had fewer keys: more than 4 KiB each.
+// A stretch that has cost this much is dear if it had fewer keys: more than 2 KiB each.
 constexpr uint64_t kStretchBytes = 64 << 10;
-constexpr uint64_t kStretchKeysMin = 16;
+constexpr uint64_t kStretchKeysMin = 32;
 
 }  // namespace
 
@@ -17,7 +17,7 @@ Result<RangeScan> RangeScan::open(const ReadContext& context, const KeyRange& ra
   scan.revision_ = revision;
   scan.want_ = want;
   scan.in_history_ = revision != context.revision;
-  scan.may_change_ = want == Want::kRevisions && !scan.in_history_ && context.overlay == nullptr;
+  scan.may_change_ = want != Want::kKeyValue && !scan.in_history_ && context.overlay == nullptr;
   MORTISE_RETURN_IF_ERROR(scan.begin(range));
   return scan;
 }
@@ -27,8 +27,10 @@ Status RangeScan::begin(const KeyRange& range) {
     MORTISE_ASSIGN_OR_RETURN(history_, HistoryScan::open(*context_->reader, range, revision_));
     return Status();
   }
-  uint32_t flags = want_ == Want::kNothing ? MORTISE_CURSOR_KEYS_ONLY : 0;
+  // Where values are not wanted, their sizes tell whether it is dear to pass them.
+  uint32_t flags = want_ == Want::kNothing && !may_change_ ? MORTISE_CURSOR_KEYS_ONLY : 0;
   MORTISE_ASSIGN_OR_RETURN(current_, CurrentScan::open(*context_, range.lower, range.upper, flags));
+  if (want_ == Want::kNothing) current_.spend_for_keys_only();
   return Status();
 }
 

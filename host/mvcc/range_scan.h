@@ -1,7 +1,7 @@
 // The live keys of a range in key order, as a read sees them: at the newest revision from `current`
 // and what is not committed yet, at an older one from `key_history`.
 //
-// Who wants revisions only should not read values, which `key_history` has not; but it has deleted
+// Who does not want values should not read them, and `key_history` has none; but it has deleted
 // keys and old versions to walk over. So such a scan at the newest revision begins with `current`,
 // and goes over to the other keyspace behind the key where it is, as often as it finds that a
 // stretch has cost much for few keys:

@@ -19,7 +19,8 @@ const mortise_backend_v1* backend_named(const std::string& name) {
 
 }  // namespace
 
-TestStore::TestStore(const std::string& backend) : table_(backend_named(backend)) {
+TestStore::TestStore(const std::string& backend, Wrap wrap) : table_(backend_named(backend)) {
+  if (wrap != nullptr) table_ = wrap(table_);
   std::string pattern = (std::filesystem::temp_directory_path() / "mortise-store-XXXXXX").string();
   MORTISE_CHECK(mkdtemp(pattern.data()) != nullptr, "no temporary directory");
   directory_ = pattern;

@@ -16,8 +16,10 @@ using Rows = std::map<std::string, std::string>;
 
 class TestStore {
  public:
-  // "memory", or another backend of the build.
-  explicit TestStore(const std::string& backend = "memory");
+  // "memory", or another backend of the build; `wrap` may put a table of its own before the
+  // plugin's.
+  using Wrap = const mortise_backend_v1* (*)(const mortise_backend_v1*);
+  explicit TestStore(const std::string& backend = "memory", Wrap wrap = nullptr);
   ~TestStore();
   TestStore(const TestStore&) = delete;
   TestStore& operator=(const TestStore&) = delete;

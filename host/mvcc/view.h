@@ -71,6 +71,7 @@ class CurrentScan {
   static Result<CurrentScan> open(const ReadContext& context, std::string_view lower,
                                   std::string_view upper, uint32_t cursor_flags = 0);
   bool next(std::string_view* key, std::string_view* key_value);
+  void spend_for_keys_only() { cursor_.spend_for_keys_only(); }
   const Status& status() const { return cursor_.status(); }
 
  private:

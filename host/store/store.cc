@@ -64,7 +64,8 @@ bool Cursor::next(std::string_view* key, std::string_view* value) {
   if (__builtin_expect(code == MORTISE_OK, 1)) {
     *key = view(k);
     *value = view(v);
-    if (budget_ == nullptr || budget_->spend(k.size + v.size)) return true;
+    const size_t spent = k.size + (spends_for_values_ ? v.size : 0);
+    if (budget_ == nullptr || budget_->spend(spent)) return true;
     status_ = budget_used_up();
     return false;
   }

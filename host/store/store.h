@@ -58,17 +58,21 @@ class Cursor {
   Cursor(Cursor&& other) noexcept
       : table_(other.table_),
         handle_(std::exchange(other.handle_, nullptr)),
-        budget_(other.budget_) {}
+        budget_(other.budget_),
+        spends_for_values_(other.spends_for_values_) {}
   Cursor& operator=(Cursor&& other) noexcept {
     close();
     table_ = other.table_;
     budget_ = other.budget_;
+    spends_for_values_ = other.spends_for_values_;
     handle_ = std::exchange(other.handle_, nullptr);
     return *this;
   }
   ~Cursor() { close(); }
 
   bool is_open() const { return handle_ != nullptr; }
+  // For who looks at the sizes of values alone.
+  void spend_for_keys_only() { spends_for_values_ = false; }
   // Range [lower, upper); empty bounds are open ends.
   Status seek(std::string_view lower, std::string_view upper);
   // False at the end or on failure; status() tells which.
@@ -83,6 +87,7 @@ class Cursor {
   const mortise_backend_v1* table_ = nullptr;
   mortise_cursor* handle_ = nullptr;
   ReadBudget* budget_ = nullptr;
+  bool spends_for_values_ = true;
   Status status_;
 };
 
