@@ -120,24 +120,4 @@ mortise_status to_abi(const Status& status, mortise_error* error) {
   }
 }
 
-Status from_abi(mortise_status status, const mortise_error& error, const std::string& what) {
-  if (status == MORTISE_OK) return Status();
-  StatusCode code = StatusCode::kInternal;
-  switch (status) {
-    case MORTISE_E_NOT_FOUND: code = StatusCode::kNotFound; break;
-    case MORTISE_E_INVALID:
-    case MORTISE_E_UNSUPPORTED:
-    case MORTISE_E_NEWER_FORMAT: code = StatusCode::kInvalid; break;
-    case MORTISE_E_IN_USE: code = StatusCode::kInUse; break;
-    case MORTISE_E_STOPPED: code = StatusCode::kStopped; break;
-    case MORTISE_E_IO: code = StatusCode::kIo; break;
-    case MORTISE_E_NO_SPACE: code = StatusCode::kNoSpace; break;
-    case MORTISE_E_CORRUPTION: code = StatusCode::kCorruption; break;
-    default: break;
-  }
-  const std::string detail =
-      error.message[0] != '\0' ? std::string(error.message) : "status " + std::to_string(status);
-  return Status(code, what.empty() ? detail : what + ": " + detail);
-}
-
 }  // namespace mortise::loader

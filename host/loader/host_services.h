@@ -64,7 +64,5 @@ class HostObject {
 // Copies a status into the caller's mortise_error, which may be null; returns its code in the ABI's
 // terms.
 mortise_status to_abi(const Status& status, mortise_error* error);
-// The other way. `what` comes before the plugin's own message.
-Status from_abi(mortise_status status, const mortise_error& error, const std::string& what);
 
 }  // namespace mortise::loader

@@ -44,6 +44,18 @@ Status check_whole(const std::string& path, int fd, const Elf64_Ehdr& header, ui
                 std::to_string(size) + " bytes");
 }
 
+Status check_elf(const std::string& path, int fd, uint64_t size) {
+  Elf64_Ehdr header{};
+  if (::pread(fd, &header, sizeof(header), 0) != static_cast<ssize_t>(sizeof(header)) ||
+      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
+    return refuse(path, "an ELF shared object", "a file of another kind");
+  }
+  if (header.e_type != ET_DYN) {
+    return refuse(path, "an ELF shared object", "ELF type " + std::to_string(header.e_type));
+  }
+  return check_whole(path, fd, header, size);
+}
+
 // Judged before the file goes to the dynamic linker, whose own words differ between systems.
 Status check_file(const std::string& path) {
   struct stat facts {};
@@ -55,18 +67,9 @@ Status check_file(const std::string& path) {
   if (!S_ISREG(facts.st_mode)) return refuse(path, "a shared object", "no regular file");
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (fd < 0) return errno_status(errno, "plugin " + path);
-  Elf64_Ehdr header{};
-  const ssize_t size = ::pread(fd, &header, sizeof(header), 0);
-  const Status whole = check_whole(path, fd, header, static_cast<uint64_t>(facts.st_size));
+  const Status judged = check_elf(path, fd, static_cast<uint64_t>(facts.st_size));
   ::close(fd);
-  if (size < static_cast<ssize_t>(sizeof(header)) ||
-      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0) {
-    return refuse(path, "an ELF shared object", "a file of another kind");
-  }
-  if (header.e_type != ET_DYN) {
-    return refuse(path, "an ELF shared object", "ELF type " + std::to_string(header.e_type));
-  }
-  return whole;
+  return judged;
 }
 
 // The libraries that were opened; never closed, as a plugin may have threads and atexit handlers.

@@ -124,6 +124,15 @@ class TestMember {
   void know(TestMember& other) {
     ASSERT_TRUE(transport_->add_peer(other.id(), {other.url()}).ok());
   }
+  // From a request that `other` makes and this one refuses, not knowing it: its address stays.
+  bool hear_from(TestMember& other) {
+    RawClient client(port());
+    client.send("GET /raft/stream/message/" + hex_text(other.id()) +
+                " HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Server-Version: 3.7.1\r\n"
+                "X-Min-Cluster-Version: 3.0.0\r\nX-Etcd-Cluster-ID: c1\r\nX-Server-From: " +
+                hex_text(other.id()) + "\r\nX-PeerURLs: " + other.url() + "\r\n\r\n");
+    return client.read_all().starts_with("HTTP/1.1 404");
+  }
 
   // Waits until `condition` holds under the lock of what is kept.
   template <typename Condition>

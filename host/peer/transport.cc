@@ -282,12 +282,6 @@ void Transport::remove_peer(NodeId id) {
   impl_->post([impl = impl_.get(), id] { impl->remove_peer(id); });
 }
 
-Status Transport::add_remote(NodeId id, const std::vector<std::string>& texts) {
-  MORTISE_ASSIGN_OR_RETURN(auto urls, parse_peer_urls(texts));
-  impl_->post([impl = impl_.get(), id, urls = std::move(urls)] { impl->add_remote(id, urls); });
-  return {};
-}
-
 std::optional<Transport::Clock::time_point> Transport::active_since(NodeId id) const {
   return impl_->context->counters.active_since(id);
 }

@@ -98,7 +98,7 @@ inline constexpr double kSnapshotFirstBound = 0.1;
 // What happened with one member since the start; with the names of etcd's metrics.
 struct PeerCounters {
   NodeId id = raft::kNoNode;
-  bool is_peer = false;                    // false: known only by its requests, see add_remote().
+  bool is_peer = false;                    // false: no member (yet): known by its requests.
   bool active = false;                     // etcd_network_active_peers
   uint64_t disconnects = 0;                // etcd_network_disconnected_peers_total
   uint64_t sent_bytes = 0;                 // etcd_network_peer_sent_bytes_total
@@ -136,8 +136,6 @@ class Transport {
   Status add_peer(NodeId id, const std::vector<std::string>& urls);
   Status update_peer(NodeId id, const std::vector<std::string>& urls);
   void remove_peer(NodeId id);
-  // One that can be answered but is not known as a member (yet).
-  Status add_remote(NodeId id, const std::vector<std::string>& urls);
 
   // Since when messages get through; nothing while they do not.
   std::optional<Clock::time_point> active_since(NodeId id) const;

@@ -134,7 +134,7 @@ TEST(Transport, AFullQueueDropsAndReports) {
 
 TEST(Transport, WithoutStreamsMessagesGoByPost) {
   TestMember a(1), b(2);
-  ASSERT_TRUE(a.transport().add_remote(2, {b.url()}).ok());
+  ASSERT_TRUE(a.hear_from(b));
   a.transport().send({message(MessageType::kVote, 1, 2, 7)});
   ASSERT_TRUE(b.wait([&] { return b.received_.size() == 1; }));
   // The other side has learnt who asks and can answer.
@@ -148,7 +148,7 @@ TEST(Transport, WithoutStreamsMessagesGoByPost) {
 
 TEST(Transport, WhatWasSentBeforeTheMemberIsKnownStillArrives) {
   TestMember a(1), b(2);
-  ASSERT_TRUE(a.transport().add_remote(2, {b.url()}).ok());
+  ASSERT_TRUE(a.hear_from(b));
   constexpr uint64_t kCount = 40;  // Most of them wait in the queue.
   for (uint64_t i = 0; i < kCount; ++i) {
     a.transport().send({message(MessageType::kHeartbeat, 1, 2, i)});
